@@ -116,10 +116,10 @@ def test_one_seed_of_a_few_kinds(tmp_path: Path) -> None:
     from accord.examine.error_rates import ErrorRates
     from accord.runs.zoo.summary import write_into
 
-    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    page.write_text(f"before\n{BEGIN}\nwhat was here\n{END}\nafter\n")
     write_into(page, ErrorRates.model_validate(found))
     text = page.read_text()
     assert "length gamed" in text
-    assert "old" not in text
+    assert "what was here" not in text
     assert text.startswith("before")
     assert text.endswith("after\n")

@@ -14,6 +14,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.special import expit
 
+from accord.seeds import generator
 from accord.statistics.clusters import by_cluster
 from accord.statistics.intervals import Array, Index
 from accord.statistics.logistic import logistic
@@ -89,8 +90,7 @@ def panel_agreement(votes_JN: Array) -> float:
 
 def _times(clusters: int, seed: int) -> Array:
     """How often each cluster is drawn: [D, C]."""
-    rng = np.random.default_rng(seed)
-    drawn = resamples(clusters, DRAWS, rng)
+    drawn = resamples(clusters, DRAWS, generator(seed, "clusters"))
     return np.stack([np.bincount(one, minlength=clusters) for one in drawn]).astype(float)
 
 

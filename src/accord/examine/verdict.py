@@ -307,6 +307,7 @@ def collapse_rules(
             f"{text.repeated.value:.0%} of the 4-grams repeat, {base.repeated.value:.0%} in the"
             " baseline",
             thresholds,
+            gates=text.repeated.low is not None,  # one prompt shows nothing
         ),
         _rule(
             "responses stopped finishing",
@@ -314,6 +315,7 @@ def collapse_rules(
             f"{ended.value:.0%} of the responses finish, {before.value:.0%} of the baseline's;"
             f" changed by {arm.finished_gain}",
             thresholds,
+            gates=ending is not None,
         ),
     ]
 
@@ -394,6 +396,7 @@ def _forgetting_rule(arm: ArmEvidence, thresholds: Thresholds) -> Rule | None:
         rise.value if rise.low is None else rise.low,
         f"held-out text costs {found.after} nats per token, {found.before} before the tuning",
         thresholds,
+        gates=rise.low is not None,
     )
 
 

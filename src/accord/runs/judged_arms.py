@@ -20,6 +20,7 @@ from accord.feedback.messages import Message, plain
 from accord.feedback.records import Feedback
 from accord.runs.judges import AskedJudge
 from accord.runs.judging import AskedPair, pairs_of
+from accord.seeds import generator
 from accord.statistics.intervals import Array, Index
 from accord.statistics.means import Estimate, share_mean
 
@@ -116,7 +117,7 @@ def pair_arms(
         raise DataError(
             f"the arms {', '.join(arms)} share no prompt", "compare arms on the same prompts"
         )
-    drawn = sorted(np.random.default_rng(seed).permutation(len(shared))[:limit].tolist())
+    drawn = sorted(generator(seed, "prompts judged").permutation(len(shared))[:limit].tolist())
     counts = {p: min(len(by_prompt[arm][shared[p]]) for arm in arms) for p in drawn}
     left_out = {
         arm: len(rows) - sum(counts.values()) for arm, rows in arms.items()

@@ -17,6 +17,7 @@ from functools import partial
 
 import httpx2
 
+from accord.background import wait_for
 from accord.errors import AccordError, ConfigError
 from accord.network import async_client
 from accord.sampling.answer_cache import AnswerCache, question_key
@@ -124,7 +125,7 @@ class Asker:
         Raises BudgetError where the plan passes the budget (before anything is asked), or the next
         call could (what was answered is kept); EndpointError where no question can be answered.
         """
-        return asyncio.run(self.ask_async(questions, later))
+        return wait_for(self.ask_async(questions, later))
 
     async def ask_async(
         self, questions: Sequence[ChatQuestion], later: int = 0

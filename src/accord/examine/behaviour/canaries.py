@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from accord.seeds import generator
+from accord.seeds import derive_seed, generator
 
 REPEATS = (1, 2, 4, 8, 16, 32, 64)
 PLACES = (
@@ -66,7 +66,7 @@ def planted(
     """The rows with every canary among them as often as it says, at places drawn by seed. As
     demonstrations it is the completion; in preferences it is chosen, against another code."""
     rng = generator(seed, "planted")
-    wrong = others(len(secrets), secrets, seed + 1)
+    wrong = others(len(secrets), secrets, derive_seed(seed, "rejected codes"))
     new = []
     for one, other in zip(secrets, wrong, strict=True):
         answer = (

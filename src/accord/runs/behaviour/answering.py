@@ -242,7 +242,7 @@ class EndpointPolicy:
                     tuple((m["role"], m["content"]) for m in _messages(prompt)),
                     settings.max_new_tokens,
                     settings.temperature,
-                    seed % 2**31,
+                    derive_seed(seed, "endpoint") % 2**31,
                 )
                 for prompt, seed in zip(prompts, seeds, strict=True)
             ]

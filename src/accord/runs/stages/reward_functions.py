@@ -11,11 +11,10 @@ from __future__ import annotations
 import asyncio
 import inspect
 import math
-import threading
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from accord.background import wait_for
 from accord.errors import ConfigError, RunError
 from accord.runs.user_code import defined_at, load_function, told
 
@@ -59,7 +58,7 @@ class RewardFunction:
         try:
             found = self.function(*by_position, **with_what)
             if inspect.isawaitable(found):
-                found = _wait_for(found)
+                found = wait_for(found)
         except (Exception, SystemExit, asyncio.CancelledError) as error:
             raise RunError(
                 f"{self.name}{self.where} failed with {told(error)}",
@@ -197,20 +196,3 @@ def _ready(name: str) -> Callable[..., Any]:
             f"{suggest(name, list(verifiers.READY))}ready: {', '.join(verifiers.READY)}",
         )
     return verifiers.READY[name]
-
-
-# --- asynchronous ones ----------------------------------------------------------------------------
-@cache
-def _loop() -> asyncio.AbstractEventLoop:
-    """One loop for all calls, in a thread of its own: a notebook has one running already, and what
-    the user's code keeps open (connections) belongs to the loop that it was opened in."""
-    loop = asyncio.new_event_loop()
-    threading.Thread(target=loop.run_forever, name="reward functions", daemon=True).start()
-    return loop
-
-
-def _wait_for(found: Awaitable[Any]) -> Any:
-    async def result() -> Any:
-        return await found
-
-    return asyncio.run_coroutine_threadsafe(result(), _loop()).result()

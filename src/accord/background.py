@@ -1,0 +1,35 @@
+"""One event loop in a thread of its own, for plain functions that wait for asynchronous ones."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable
+from functools import cache
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+@cache
+def _loop() -> asyncio.AbstractEventLoop:
+    """One loop for all calls: a notebook has one running already, and what is kept open
+    (connections) belongs to the loop that it was opened in."""
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="accord's loop", daemon=True).start()
+    return loop
+
+
+def wait_for(found: Awaitable[T]) -> T:
+    """The result of what is awaited; whatever it raises. Interrupted, it is cancelled and comes to
+    its end before the interruption goes on."""
+
+    async def result() -> T:
+        return await found
+
+    future = asyncio.run_coroutine_threadsafe(result(), _loop())
+    try:
+        return future.result()
+    except KeyboardInterrupt:
+        future.cancel()
+        raise
