@@ -9,6 +9,8 @@ from functools import cache
 from typing import TypeVar
 
 T = TypeVar("T")
+PATIENCE = 10.0
+"""Seconds in which what is interrupted may close what it holds."""
 
 
 @cache
@@ -21,15 +23,20 @@ def _loop() -> asyncio.AbstractEventLoop:
 
 
 def wait_for(found: Awaitable[T]) -> T:
-    """The result of what is awaited; whatever it raises. Interrupted, it is cancelled and comes to
-    its end before the interruption goes on."""
+    """The result of what is awaited; whatever it raises. Interrupted, it is cancelled, and has some
+    seconds to come to its end before the interruption goes on."""
+    ended = threading.Event()
 
     async def result() -> T:
-        return await found
+        try:
+            return await found
+        finally:
+            ended.set()
 
     future = asyncio.run_coroutine_threadsafe(result(), _loop())
     try:
         return future.result()
     except KeyboardInterrupt:
         future.cancel()
+        ended.wait(PATIENCE)
         raise

@@ -139,7 +139,7 @@ def counted(gap: Array, won: Array, log_nu: float) -> CountedComparisons:
 def ranking(u: Array) -> tuple[Array, Array]:
     """(log P [...], slopes [K, ...]) of utilities given from best to worst."""
     top = u.max(0)
-    if _far(u):
+    if _far(u, top):
         return _far_ranking(u)
     weight, slope = np.exp(u - top), np.empty_like(u)
     left = np.empty_like(u)  # the weight of what remains at each place
@@ -157,9 +157,10 @@ def ranking(u: Array) -> tuple[Array, Array]:
 def ranking_bend(u: Array, one: Array, other: Array) -> tuple[Array, Array, Array]:
     """Minus the second derivatives of a ranking's log P along two directions of u, [K, ...] each:
     (one one, one other, other other), the sums over its choices of their covariances under P."""
-    if _far(u):
+    top = u.max(0)
+    if _far(u, top):
         return _far_ranking_bend(u, one, other)
-    weight = np.exp(u - u.max(0))
+    weight = np.exp(u - top)
     bends = tuple(np.zeros(u.shape[1:]) for _ in range(3))
     total, mean, mean_other = weight[-1].copy(), weight[-1] * one[-1], weight[-1] * other[-1]
     square, cross, square_other = mean * one[-1], mean * other[-1], mean_other * other[-1]
@@ -178,9 +179,9 @@ def ranking_bend(u: Array, one: Array, other: Array) -> tuple[Array, Array, Arra
     return bends[0], bends[1], bends[2]
 
 
-def _far(u: Array) -> bool:
-    """Whether a weight may vanish beside the largest of its ranking."""
-    return u.size > 0 and float((u.max(0) - u.min(0)).max()) > STEEPEST
+def _far(u: Array, top: Array) -> bool:
+    """Whether a weight may vanish beside the largest of its ranking, `top`."""
+    return u.size > 0 and float((top - u.min(0)).max()) > STEEPEST
 
 
 def _choices(u: Array) -> list[Array]:

@@ -34,17 +34,20 @@ class EpochOrder:
         self.steps = max(
             1, math.ceil(round(epochs * self.per_epoch, 6))
         )  # 1.1 epochs of 10 batches are 11, not 12
-        self._blocks = [[row] for row in range(rows)] if blocks is None else _members(blocks)
-        self._epoch, self._order = -1, list(range(rows))
+        self._blocks = None if blocks is None else _members(blocks)
+        self._epoch, self._order = -1, torch.empty(0, dtype=torch.long)
 
     def rows(self, step: int) -> list[int]:
         """Row indices of 0-based `step`."""
         epoch, index = divmod(step, self.per_epoch)
         if epoch != self._epoch:
             generator = torch.Generator().manual_seed(derive_seed(self.seed, "order", epoch))
-            order = torch.randperm(len(self._blocks), generator=generator).tolist()
-            self._order, self._epoch = [row for b in order for row in self._blocks[b]], epoch
-        return self._order[index * self.batch : (index + 1) * self.batch]
+            shuffled = len(self._blocks or range(self.rows_total))
+            order = torch.randperm(shuffled, generator=generator)
+            if self._blocks is not None:
+                order = torch.cat([self._blocks[block] for block in order.tolist()])
+            self._order, self._epoch = order, epoch
+        return self._order[index * self.batch : (index + 1) * self.batch].tolist()
 
     def visited(self, steps: int) -> int:
         """Rows of the first `steps` batches, repeated visits counted."""
@@ -52,12 +55,12 @@ class EpochOrder:
         return epochs * self.rows_total + rest * self.batch
 
 
-def _members(blocks: Sequence[Hashable]) -> list[list[int]]:
+def _members(blocks: Sequence[Hashable]) -> list[torch.Tensor]:
     """The rows of each block, blocks in the order in which they first appear."""
     found: dict[Hashable, list[int]] = {}
     for row, block in enumerate(blocks):
         found.setdefault(block, []).append(row)
-    return list(found.values())
+    return [torch.tensor(rows) for rows in found.values()]
 
 
 def smaller_steps(prompts: int, per_step: int, steps: int) -> str | None:

@@ -184,7 +184,10 @@ def preference_step(
         rows = rows_of(mine[start:end])
         part, stream = [batch[row] for row in rows], pack(groups[start:end]).to(policy.device)
         logp_R = stream.sum_by_response(policy.logprobs(stream))
-        numbers = _numbers(values_by_row(mine[start:end], logp_R), reference_B2[rows], part)
+        pair_B2, lengths_B2 = (
+            values_by_row(mine[start:end], values_R) for values_R in (logp_R, stream.scored_R)
+        )
+        numbers = _numbers(pair_B2, reference_B2[rows], lengths_B2)
         weight_B = torch.tensor([p.weight for p in part]).to(numbers.chosen_B)
         loss_B = _losses(numbers, part, settings)
         loss = (weight_B * loss_B).sum() / counted
@@ -217,17 +220,17 @@ def preference_evaluation(
     implicit reward orders as judged."""
     groups = [pair.group for pair in pairs]
     pair_P2 = logprob_sums(policy, groups, settings.micro_batch_tokens, world)
-    numbers = _numbers(pair_P2, reference_P2, pairs)
+    lengths_P2 = torch.tensor([group.scored for group in groups])
+    numbers = _numbers(pair_P2, reference_P2, lengths_P2)
     weight_P = torch.tensor([p.weight for p in pairs]).to(pair_P2)
     gap_P = losses.preference_gap(numbers, settings.loss, settings.strength, settings.gamma)
     loss = float((weight_P * _losses(numbers, pairs, settings)).sum() / weight_P.sum())
     return {"heldout_loss": loss, "heldout_agreement": _ordered(gap_P) / len(pairs)}
 
 
-def _numbers(pair_B2: Tensor, reference_B2: Tensor, pairs: Sequence[Pair]) -> losses.PairLogprobs:
+def _numbers(pair_B2: Tensor, reference_B2: Tensor, lengths_B2: Tensor) -> losses.PairLogprobs:
     """Summed log-probabilities of (chosen, rejected) under both models, and their tokens."""
-    lengths_B2 = torch.tensor([pair.group.scored for pair in pairs]).to(pair_B2)
-    columns = (pair_B2, reference_B2.to(pair_B2.device), lengths_B2)
+    columns = (pair_B2, reference_B2.to(pair_B2.device), lengths_B2.to(pair_B2))
     return losses.PairLogprobs(*(one for pair in columns for one in pair.unbind(1)))
 
 

@@ -107,6 +107,8 @@ def rows_visited(
     or part of an epoch ends it before."""
     order = EpochOrder(count, settings.batch, settings.epochs, seed, blocks)
     steps = min(settings.max_steps or order.steps, order.per_epoch)
+    if steps == order.per_epoch:
+        return list(range(count))
     return sorted({row for step in range(steps) for row in order.rows(step)})
 
 

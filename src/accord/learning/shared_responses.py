@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from accord.text.packing import Mask, PromptGroup
+from accord.text.packing import PromptGroup
 
 
 @dataclass(frozen=True)
@@ -22,32 +22,28 @@ class SharedGroup:
     places: Sequence[tuple[int, ...]]
 
 
+Key = tuple[tuple[int, ...], tuple[bool, ...] | None]
+"""What makes a response of a prompt another one: its tokens, and which of them are scored."""
+
+
 @dataclass
 class _Collected:
     """What is known so far of one prompt."""
 
-    responses: list[Sequence[int]] = field(default_factory=list)
-    masks: list[Mask | None] = field(default_factory=list)
-    place_of: dict[object, int] = field(default_factory=dict)
+    place_of: dict[Key, int] = field(default_factory=dict)
     rows: list[int] = field(default_factory=list)
     places: list[tuple[int, ...]] = field(default_factory=list)
     tokens: int = 0
 
-    def missing(self, group: PromptGroup) -> int:
-        """Tokens that the responses of `group` would add."""
-        new = {key: len(key[0]) for key in _keys(group) if key not in self.place_of}
-        return sum(new.values())
+    def missing(self, keys: Sequence[Key]) -> int:
+        """Tokens that responses would add."""
+        return sum(len(key[0]) for key in set(keys) if key not in self.place_of)
 
-    def add(self, row: int, group: PromptGroup) -> None:
+    def add(self, row: int, keys: Sequence[Key]) -> None:
         """Take up one more row of the prompt."""
-        self.tokens += self.missing(group)
-        for number, key in enumerate(_keys(group)):
-            if key not in self.place_of:
-                self.place_of[key] = len(self.responses)
-                self.responses.append(group.responses[number])
-                self.masks.append(group.mask(number))
+        self.tokens += self.missing(keys)
         self.rows.append(row)
-        self.places.append(tuple(self.place_of[key] for key in _keys(group)))
+        self.places.append(tuple(self.place_of.setdefault(k, len(self.place_of)) for k in keys))
 
 
 def share_responses(rows: Sequence[PromptGroup], max_tokens: int) -> list[SharedGroup]:
@@ -60,12 +56,12 @@ def share_responses(rows: Sequence[PromptGroup], max_tokens: int) -> list[Shared
     open_: dict[tuple[int, ...], _Collected] = {}
     done: list[_Collected] = []
     for row, group in enumerate(rows):
-        key = tuple(group.prompt)
-        found = open_.get(key)
-        if found is None or found.tokens + found.missing(group) > max_tokens:
-            found = open_[key] = _Collected(tokens=len(key))
+        prompt, keys = tuple(group.prompt), _keys(group)
+        found = open_.get(prompt)
+        if found is None or found.tokens + found.missing(keys) > max_tokens:
+            found = open_[prompt] = _Collected(tokens=len(prompt))
             done.append(found)
-        found.add(row, group)
+        found.add(row, keys)
     return [_shared(rows[one.rows[0]].prompt, one) for one in done]
 
 
@@ -85,13 +81,13 @@ def values_by_row(groups: Sequence[SharedGroup], values_R: Tensor) -> Tensor:
 
 
 def _shared(prompt: Sequence[int], found: _Collected) -> SharedGroup:
-    masks = found.masks if any(mask is not None for mask in found.masks) else ()
-    group = PromptGroup(prompt, found.responses, masks)
-    return SharedGroup(group, found.rows, found.places)
+    responses = [list(tokens) for tokens, _ in found.place_of]
+    masks = [None if mask is None else list(mask) for _, mask in found.place_of]
+    scored = masks if any(mask is not None for mask in masks) else ()
+    return SharedGroup(PromptGroup(prompt, responses, scored), found.rows, found.places)
 
 
-def _keys(group: PromptGroup) -> list[tuple[tuple[int, ...], tuple[bool, ...] | None]]:
-    """What makes a response of a prompt another one: its tokens, and which of them are scored."""
+def _keys(group: PromptGroup) -> list[Key]:
     masks = [group.mask(i) for i in range(len(group.responses))]
     return [
         (tuple(response), None if mask is None else tuple(mask))

@@ -315,9 +315,6 @@ class _Search:
             while True:
                 tried = x + size * step
                 there = self.likelihood(tried, False)
-                if not _finite(there) and size > 1e-9:  # so far away that numbers overflow
-                    size /= 2
-                    continue
                 prior_there, slope = self._prior(tried, log_width)
                 better = there.value + prior_there - here.value - prior
                 if better >= 1e-4 * size * gain or size * gain < 1e-12 * abs(here.value):
@@ -407,9 +404,3 @@ class _Search:
         step = centre.factor.solve(slope - self._prior(centre.x, centre.log_width)[1])
         moved: Array = centre.x + step * min(1.0, LONGEST / max(1e-9, float(np.abs(step).max())))
         return moved
-
-
-def _finite(at: Expansion) -> bool:
-    """Whether all numbers of an expansion can be computed with."""
-    parts = (at.value, at.slope, at.dense, at.border, at.light)
-    return all(bool(np.isfinite(part).all()) for part in parts)

@@ -75,7 +75,30 @@ def as_chat(turns: Sequence[str]) -> list[dict[str, str]]:
     return [{"role": roles[n % 2], "content": turn} for n, turn in enumerate(turns)]
 
 
-class LocalPolicy:
+class _Sampled:
+    """Answers to questions, where it is known how to put a question and how to answer prompts."""
+
+    def asked(self, turns: Sequence[str]) -> Prompt:
+        """What stands before an answer."""
+        raise NotImplementedError
+
+    def respond(
+        self, prompts: Sequence[Prompt], settings: SamplingSettings, seeds: Sequence[int]
+    ) -> list[SampledAnswer]:
+        """A sampled response per prompt."""
+        raise NotImplementedError
+
+    def answers(
+        self, questions: Sequence[Sequence[str]], max_new_tokens: int, temperature: float, seed: int
+    ) -> list[str]:
+        """A sampled response per question."""
+        prompts = [self.asked(turns) for turns in questions]
+        settings = SamplingSettings(max_new_tokens, temperature)
+        found = self.respond(prompts, settings, answer_seeds(seed, len(prompts)))
+        return [one.text for one in found]
+
+
+class LocalPolicy(_Sampled):
     """A model loaded from a directory, adapter or Hub id. Asked as a chat where its tokenizer has a
     template, as plain text otherwise."""
 
@@ -139,15 +162,6 @@ class LocalPolicy:
         ends = response_offsets(groups)
         return [np.array(sums[a:b]) for a, b in pairwise(ends)]
 
-    def answers(
-        self, questions: Sequence[Sequence[str]], max_new_tokens: int, temperature: float, seed: int
-    ) -> list[str]:
-        """A sampled response per question."""
-        prompts = [self.asked(turns) for turns in questions]
-        settings = SamplingSettings(max_new_tokens, temperature)
-        found = self.respond(prompts, settings, answer_seeds(seed, len(prompts)))
-        return [one.text for one in found]
-
     def respond(
         self, prompts: Sequence[Prompt], settings: SamplingSettings, seeds: Sequence[int]
     ) -> list[SampledAnswer]:
@@ -191,7 +205,7 @@ class LocalPolicy:
             )
 
 
-class EndpointPolicy:
+class EndpointPolicy(_Sampled):
     """A model behind an OpenAI-compatible endpoint: it answers, and tells no log-probabilities."""
 
     def __init__(
@@ -221,15 +235,6 @@ class EndpointPolicy:
             " of given answers",
             "name the model's directory or Hub id",
         )
-
-    def answers(
-        self, questions: Sequence[Sequence[str]], max_new_tokens: int, temperature: float, seed: int
-    ) -> list[str]:
-        """A sampled response per question."""
-        prompts = [self.asked(turns) for turns in questions]
-        settings = SamplingSettings(max_new_tokens, temperature)
-        found = self.respond(prompts, settings, answer_seeds(seed, len(prompts)))
-        return [one.text for one in found]
 
     def respond(
         self, prompts: Sequence[Prompt], settings: SamplingSettings, seeds: Sequence[int]

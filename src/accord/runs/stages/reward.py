@@ -350,7 +350,13 @@ def _pairs(groups: list[JudgedGroup], context: StageContext) -> list[JudgedGroup
 
 
 def _judged(config: RewardConfig, model: Language, context: StageContext) -> JudgedData:
-    return _read(config, _everything(config), model, context)
+    """What is trained on and what is measured on: annotators and rating scales are those of
+    both."""
+    spec = config.feedback
+    if not isinstance(config.evaluation, (int, float)):
+        both = (config.feedback, config.evaluation)
+        spec = [one for part in both for one in (part if isinstance(part, list) else [part])]
+    return _read(config, spec, model, context)
 
 
 def _read(
@@ -367,15 +373,6 @@ def _read(
         objectives=list(config.objectives),
         ratings=config.distribution is None and config.rows == "prompt",
     )
-
-
-def _everything(config: RewardConfig) -> DataSpec:
-    """What is trained on and what is measured on: annotators and rating scales are those of
-    both."""
-    if isinstance(config.evaluation, (int, float)):
-        return config.feedback
-    both = (config.feedback, config.evaluation)
-    return [one for spec in both for one in (spec if isinstance(spec, list) else [spec])]
 
 
 def _asked_apart(config: RewardConfig, model: Language, context: StageContext) -> set[Asked]:
