@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import combinations, pairwise
 from typing import Any
 
@@ -21,7 +22,10 @@ from accord.learning.preference import (
     train_preference,
 )
 from accord.learning.rows import rows_visited
+from accord.learning.session import LocalSession
+from accord.learning.settings import UnpairedSettings
 from accord.learning.shared_responses import rows_of, share_responses, values_by_row
+from accord.learning.unpaired import ThumbExample, train_unpaired
 from tiny import tiny_llama
 
 MODEL = tiny_llama()
@@ -132,6 +136,23 @@ def test_the_reference_is_asked_only_about_rows_that_are_come_to(
             )
         assert (asked.pop(), result.steps) == (pairs, most or 6)
     assert rows_visited(36, whole, 3) == list(range(36))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_the_reference_says_stands_at_the_rows_that_are_come_to(seed: int) -> None:
+    """Before its first update a policy is its reference, so that every loss is known."""
+    one = {"learning_rate": 1e-3, "batch": 6, "max_steps": 1}
+    pairs = all_pairs()
+    chosen = PreferenceSettings.model_validate(one)
+    found = train_preference(tiny_llama(), MODEL, pairs, chosen, seed=seed)
+    assert found.loss == pytest.approx(math.log(2), abs=1e-5)
+    thumbs = [ThumbExample(p.prompt, p.chosen, n % 2 == 0) for n, p in enumerate(pairs)]
+    session = LocalSession()
+    settings_ = UnpairedSettings.model_validate(one)
+    train_unpaired(tiny_llama(), MODEL, thumbs, settings_, session, seed=seed)
+    (values,) = session.history
+    assert values["desirable_shift"] == pytest.approx(0, abs=1e-5)
+    assert values["undesirable_shift"] == pytest.approx(0, abs=1e-5)
 
 
 @given(
