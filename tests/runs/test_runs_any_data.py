@@ -54,6 +54,11 @@ def test_fine_tuning_takes_preferred_answers_only_where_asked(tmp_path: Path) ->
     assert "preferred: true" in error.value.fix
     found = read_demonstrations(path, tiny_llama(), LengthConfig(), context, preferred=True)
     assert len(found) == 1
+    tied = {"prompt": "Hi", "response_a": "A.", "response_b": "B.", "winner": "tie"}
+    path = written(tmp_path / "ties.jsonl", tied)
+    with pytest.raises(DataError, match="name no better answer") as error:
+        read_demonstrations(path, tiny_llama(), LengthConfig(), context, preferred=True)
+    assert "preferred" not in error.value.fix
 
 
 def test_a_row_with_two_answers_in_a_row_is_counted_and_ends_no_run(tmp_path: Path) -> None:

@@ -218,7 +218,7 @@ def read_demonstrations(
     _refuse_malformed(malformed, len(shown), source, context)
     dropped += malformed
     if not examples:
-        raise _nothing_shown(records, source, read.shape)
+        raise _nothing_shown(records, source, read.shape, preferred)
     return apply_lengths(
         examples,
         model,
@@ -273,14 +273,19 @@ def _refuse_malformed(
         )
 
 
-def _nothing_shown(records: Sequence[Feedback], source: DataSpec, shape: str) -> DataError:
+def _nothing_shown(
+    records: Sequence[Feedback], source: DataSpec, shape: str, preferred: bool
+) -> DataError:
     from accord.feedback.formats.source import name_of
     from accord.runs.stages.preferred import ORDERING
 
-    fix = "name rows with a prompt and a response"
+    held, fix = "no demonstrations", "name rows with a prompt and a response"
     if any(record.kind in ORDERING for record in records):
-        fix = "preferred: true learns from the preferred answers of its comparisons and rankings"
-    return DataError(f"{name_of(source)} ({shape}) holds no demonstrations", fix)
+        if preferred:
+            held += ", and its comparisons and rankings name no better answer"
+        else:
+            fix = "preferred: true learns from the better answers of its comparisons and rankings"
+    return DataError(f"{name_of(source)} ({shape}) holds {held}", fix)
 
 
 def _turns(record: Feedback, content: Content, turns: Turns) -> list[tuple[Prompt, Response, bool]]:
