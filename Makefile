@@ -17,7 +17,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	touch $(STAMP)
 
-quickstart: $(STAMP)  ## the whole loop on movie reviews: about five minutes on two cores
+quickstart: $(STAMP)  ## the whole loop on movie reviews: about seven minutes on two cores
 	$(BIN)/accord run quickstart
 
 test: $(STAMP) programs  ## the whole test suite
