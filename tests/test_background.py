@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -21,6 +22,8 @@ def test_it_waits_with_and_without_a_running_loop() -> None:
         return wait_for(answer(2))
 
     assert wait_for(answer(1)) == 1
-    assert asyncio.run(notebook()) == 2
+    # in a thread: Playwright leaves a running loop in the main one
+    with ThreadPoolExecutor(1) as thread:
+        assert thread.submit(asyncio.run, notebook()).result() == 2
     with pytest.raises(ValueError, match="negative"):
         wait_for(answer(-1))
