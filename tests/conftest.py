@@ -49,6 +49,15 @@ def data() -> object:
 
 
 @pytest.fixture(scope="session")
+def pico(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The directory of a random Llama of two layers with the packaged tokenizer, which ends its
+    answers now and then: for runs whose models need not be able to do anything."""
+    from benchmarks.workloads import make_model
+
+    return make_model("pico", tmp_path_factory.mktemp("pico") / "model")
+
+
+@pytest.fixture(scope="session")
 def browser() -> Iterator[object]:
     """Debian's Chromium under Playwright; skips the test where there is none."""
     sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

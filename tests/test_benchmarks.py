@@ -37,11 +37,11 @@ def compare(*options: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("trainer", ["sft", "dpo-cached"])
-def test_against_trl(trainer: str) -> None:
+@pytest.mark.parametrize(("trainer", "against"), [("sft", "all"), ("dpo-cached", "best")])
+def test_against_trl(trainer: str, against: str) -> None:
     pytest.importorskip("trl", reason="TRL is not installed")
-    lines = compare("--trainer", trainer, "--rows", "4", "--batch", "4")
-    assert len(lines) == 2
+    lines = compare("--trainer", trainer, "--against", against, "--rows", "4", "--batch", "4")
+    assert len(lines) == len(sides_of(trainer, against)) - 1
     for line in lines:
         assert line["ratio"] > 0
         assert line["ours_first_loss"] == pytest.approx(line["peer_first_loss"], abs=1e-3)
@@ -49,14 +49,18 @@ def test_against_trl(trainer: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("trainer", "rows", "responses"), [("grpo", 1, 8), ("rloo", 4, 8), ("online-dpo", 1, 2)]
+    ("trainer", "against", "rows", "responses"),
+    [("grpo", "best", 1, 8), ("rloo", "default", 4, 8), ("online-dpo", "default", 1, 2)],
 )
-def test_sampling_trainers_against_trl(trainer: str, rows: int, responses: int) -> None:
+def test_sampling_trainers_against_trl(
+    trainer: str, against: str, rows: int, responses: int
+) -> None:
     pytest.importorskip("trl", reason="TRL is not installed")
-    for line in compare("--trainer", trainer, "--rows", str(rows), "--batch", str(rows)):
-        assert line["sampled_ratio"] > 0
-        for side in ("ours", "peer"):
-            assert responses <= line[f"{side}_sampled_per_epoch"] <= responses * 256
+    size = ("--rows", str(rows), "--batch", str(rows))
+    (line,) = compare("--trainer", trainer, "--against", against, *size)
+    assert line["sampled_ratio"] > 0
+    for side in ("ours", "peer"):
+        assert responses <= line[f"{side}_sampled_per_epoch"] <= responses * 256
 
 
 @pytest.mark.slow
@@ -116,7 +120,9 @@ def test_limits_of_a_step() -> None:
         "--workload",
         "pico",
         "--rows",
-        "8",
+        "4",
+        "--batch",
+        "2",
         "--json",
     ]
     done = subprocess.run(

@@ -21,8 +21,9 @@ SMALL = [
 STAGES = ("data", "sft", "collect", "reward", "best_of_n", "ppo", "dpo", "examine")
 
 
-def start(run_dir: Path, resume: bool = False) -> subprocess.Popen[str]:
-    asked = ["--resume", str(run_dir)] if resume else ["quickstart", *SMALL, "--out", str(run_dir)]
+def start(run_dir: Path, model: str, resume: bool = False) -> subprocess.Popen[str]:
+    new = ["quickstart", *SMALL, f"model={model}", "--out", str(run_dir)]
+    asked = ["--resume", str(run_dir)] if resume else new
     command = [sys.executable, "-m", "accord.cli", "run", *asked]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
@@ -47,8 +48,10 @@ def lineage(run_dir: Path) -> dict:
 
 
 @pytest.mark.slow
-def test_killed_in_every_stage_and_resumed_the_run_is_bit_identical(tmp_path: Path) -> None:
-    straight = start(tmp_path / "straight")
+def test_killed_in_every_stage_and_resumed_the_run_is_bit_identical(
+    tmp_path: Path, pico: str
+) -> None:
+    straight = start(tmp_path / "straight", pico)
     output = straight.communicate()[0]
     assert straight.returncode == 0, output
     assert "what came out" in output
@@ -57,14 +60,14 @@ def test_killed_in_every_stage_and_resumed_the_run_is_bit_identical(tmp_path: Pa
 
     broken, killed = tmp_path / "broken", []
     for stage in STAGES:
-        process = start(broken, resume=broken.exists())
+        process = start(broken, pico, resume=broken.exists())
         if kill_in(broken, stage, process):
             killed.append(stage)
         else:
             process.kill()
             process.wait()
     assert len(killed) >= 5, killed
-    final = start(broken, resume=True)
+    final = start(broken, pico, resume=True)
     output = final.communicate()[0]
     assert final.returncode == 0, output
     assert lineage(broken) == lineage(tmp_path / "straight")

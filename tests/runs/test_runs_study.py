@@ -172,7 +172,7 @@ STUDIES = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", list(STUDIES))
-def test_packaged_studies_run_at_small_size(name: str, tmp_path: Path) -> None:
+def test_packaged_studies_run_at_small_size(name: str, tmp_path: Path, pico: str) -> None:
     pytest.importorskip("sklearn")
     command = [
         sys.executable,
@@ -182,6 +182,7 @@ def test_packaged_studies_run_at_small_size(name: str, tmp_path: Path) -> None:
         name,
         *SMALL,
         *STUDIES[name],
+        f"model={pico}",
         "--out",
         str(tmp_path / "s"),
     ]
