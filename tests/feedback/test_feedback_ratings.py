@@ -83,9 +83,14 @@ def test_a_clear_difference_is_not_pulled_together() -> None:
     assert "learned" in learned.widths
 
 
-def test_the_gradient_and_the_curvature_are_derivatives() -> None:
+@pytest.mark.parametrize("at_once", [7, 1 << 14])
+def test_the_gradient_and_the_curvature_are_derivatives(
+    monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(ratings, "AT_ONCE", at_once)  # 7: parts end within annotators' cells
     rng = np.random.default_rng(3)
     votes = simulated_votes(rng, 200, rng.normal(size=4), 0.3 * rng.normal(size=3), 0.2)
+    votes = votes.where(votes.annotator != 1)  # somebody without a vote
     for settings, fitted in (
         (RatingSettings(), 9),
         (RatingSettings(ties=False), 8),

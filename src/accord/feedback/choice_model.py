@@ -111,13 +111,13 @@ STEEPEST = 600.0
 
 
 def counted(gap: Array, won: Array, log_nu: float) -> CountedComparisons:
-    """`comparison` at the gaps [C], each outcome so often as `won` [C, 3] says. One exponential per
+    """`comparison` at the gaps [C], each outcome so often as `won` [3, C] says. One exponential per
     gap: a million cells are fitted by this."""
     log_p, nu = 0.0, float(np.exp(log_nu))
     slope, slope_nu, dd, dn, nn = (np.empty(len(gap)) for _ in range(5))
     for start in range(0, len(gap), AT_ONCE):
         part = slice(start, start + AT_ONCE)
-        first, second, tied = won[part].T
+        first, second, tied = won[:, part]
         half = np.clip(gap[part] / 2, -STEEPEST, STEEPEST)
         up = np.exp(half)
         down = 1 / up

@@ -22,11 +22,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
 from accord.errors import DataError
-from accord.feedback.choice_model import TIE, comparison, counted
+from accord.feedback.choice_model import AT_ONCE, TIE, comparison, counted
 from accord.feedback.votes import Cells, Votes, cells, distinct
 from accord.seeds import generator
 from accord.statistics.intervals import Array, Index, Interval
@@ -189,6 +190,38 @@ NO_TIES = -30.0
 USUAL_RELIABILITY_SD = 0.5
 """Median of the width of log-reliabilities before a vote is seen (real crowds: .3 to .8); of scores
 1 logit. The log widths themselves have standard deviation 1: a factor of 7 either way."""
+EFFECTS = ("side", "tie")
+
+
+class _Run(NamedTuple):
+    """A run of cells: where, whose (annotators, where each one's begin, how many), and the places
+    of both producers in a table of these annotators' scores."""
+
+    at: slice
+    who: Index
+    start: Index
+    number: Index
+    corners: tuple[Index, Index]
+
+
+@dataclass
+class _Sums:
+    """Over cells: the log-likelihood; slopes and negative curvatures of side and ties [2], [2, 2];
+    by pair and by annotator the slope in the difference and the negative curvatures in it and the
+    difference, the side, ties: [4, Q], [4, A]; curvature of reliabilities and scores [A, P]."""
+
+    log_p: float
+    slope_E: Array
+    bend_EE: Array
+    pair_Q: Array
+    person_A: Array
+    corner_AP: Array
+
+    @classmethod
+    def zero(cls, pairs: int, annotators: int, producers: int) -> _Sums:
+        """Of no cells."""
+        shapes = ((2,), (2, 2), (4, pairs), (4, annotators), (annotators, producers))
+        return cls(0.0, *(np.zeros(shape) for shape in shapes))
 
 
 class _VoteModel:
@@ -202,7 +235,7 @@ class _VoteModel:
         self.settings = settings
         effects = {
             "side": settings.side and bool(counts.side.any()),
-            "tie": settings.ties and bool(counts.won[:, TIE].any()),
+            "tie": settings.ties and bool(counts.won[TIE].any()),
         }
         fitted = [name for name, is_fitted in effects.items() if is_fitted]
         self.places = {name: producers + number for number, name in enumerate(fitted)}
@@ -247,85 +280,77 @@ class _VoteModel:
         return x
 
     @cached_property
-    def _runs(self) -> tuple[Index, Index]:
-        """Where each annotator's cells begin, and how many there are (cells are by annotator)."""
-        number = np.bincount(self.counts.annotator, minlength=self.annotators)
-        return np.concatenate([[0], np.cumsum(number)[:-1]]).astype(np.int64), number
-
-    @cached_property
-    def _corners(self) -> tuple[Index, Index]:
-        """Of each cell the places of its two producers in a table [A, P]."""
-        row = self.counts.annotator * self.producers
-        return row + self.counts.first, row + self.counts.second
+    def _runs(self) -> list[_Run]:
+        """All cells, AT_ONCE at a time."""
+        counts, found = self.counts, []
+        for start in range(0, len(counts.first), AT_ONCE):
+            at = slice(start, start + AT_ONCE)
+            who, starts, number = np.unique(
+                counts.annotator[at], return_index=True, return_counts=True
+            )
+            row = np.repeat(np.arange(len(who)) * self.producers, number)
+            corners = row + counts.first[at], row + counts.second[at]
+            found.append(_Run(at, who, starts, number, corners))
+        return found
 
     def expand(self, x: Array, safe: bool) -> Expansion:
         """With d = exp(a) (s_i - s_j) + gamma: H = - l''(d) grad d grad d^T - l'(d) hess d, log nu
         as a second argument of l; safe: without the terms in l'(d)."""
-        counts, size = self.counts, self.producers
-        difference = x[counts.first] - x[counts.second]
-        scale: Array | float = 1.0
-        pull = difference
-        if self.annotators:
-            scale = np.repeat(np.exp(x[self.dense :]), self._runs[1])
-            pull = difference * scale
-        d = pull
-        if "side" in self.places:
-            d = pull + x[self.places["side"]] * counts.side
-        log_nu = float(x[self.places["tie"]]) if "tie" in self.places else -np.inf
-        if self.settings.ties and "tie" not in self.places:
-            log_nu = NO_TIES
-        terms = counted(d, counts.won, log_nu)
-        dd, dn, nn = terms.bend
-        # Per cell the slope in an effect, and the negative curvature in d and the effect.
-        effects = {
-            "side": (terms.slope * counts.side, dd * counts.side),
-            "tie": (terms.slope_nu, dn),
-        }
+        size, (i, j) = self.producers, self.ends
+        sums = _Sums.zero(len(self.pairs), self.annotators, size)
+        for run in self._runs:
+            self._add(sums, run, x, safe)
         slope, dense = np.zeros(len(x)), np.zeros((self.dense, self.dense))
-        slope[:size] = self._by_score(terms.slope * scale)
-        bent = np.bincount(self.pair_C, dd * scale * scale, minlength=len(self.pairs))
-        i, j = self.ends
+        slope[:size], bent = self._by_score(sums.pair_Q[0]), sums.pair_Q[1]
         dense[i, j] = dense[j, i] = -bent
-        dense[np.arange(size), np.arange(size)] = np.bincount(
-            i, bent, minlength=size
-        ) + np.bincount(j, bent, minlength=size)
-        border = np.zeros((self.dense, self.annotators))
-        for name, at in self.places.items():
-            own, cross = effects[name]
-            slope[at] = own.sum()
-            dense[:size, at] = dense[at, :size] = self._by_score(cross * scale)
-            if self.annotators:
-                border[at] = self._by_person(cross * pull)
-        if "side" in self.places:
-            at = self.places["side"]
-            dense[at, at] = dd @ (counts.side * counts.side)
-        if "tie" in self.places:
-            at = self.places["tie"]
-            dense[at, at] = nn.sum()
-        if len(self.places) == 2:
-            dense[size, size + 1] = dense[size + 1, size] = dn @ counts.side
+        at_both = np.bincount(i, bent, minlength=size) + np.bincount(j, bent, minlength=size)
+        dense[np.arange(size), np.arange(size)] = at_both
+        fitted = [EFFECTS.index(name) for name in self.places]
+        own = slice(size, self.dense)
+        slope[own], dense[own, own] = sums.slope_E[fitted], sums.bend_EE[np.ix_(fitted, fitted)]
+        for at, effect in zip(self.places.values(), fitted, strict=True):
+            dense[:size, at] = dense[at, :size] = self._by_score(sums.pair_Q[2 + effect])
         if not self.annotators:
-            return Expansion(terms.log_p, slope, dense, border, np.zeros(0))
-        turned = terms.slope * pull
-        slope[self.dense :] = self._by_person(turned)
-        light, across = self._by_person(dd * pull * pull), dd * scale * pull
+            return Expansion(sums.log_p, slope, dense, np.zeros((self.dense, 0)), np.zeros(0))
+        slope[self.dense :], light = sums.person_A[:2]
         if not safe:
-            light, across = light - slope[self.dense :], across - terms.slope * scale
-        first, second = self._corners
-        table = self.annotators * size
-        won, lost = (np.bincount(at, across, minlength=table) for at in (first, second))
-        border[:size] = (won - lost).reshape(self.annotators, size).T
-        return Expansion(terms.log_p, slope, dense, border, light)
+            light = light - slope[self.dense :]
+        border = np.vstack([sums.corner_AP.T, sums.person_A[[2 + effect for effect in fitted]]])
+        return Expansion(sums.log_p, slope, dense, border, light)
 
-    def _by_score(self, weights: Array) -> Array:
+    def _add(self, sums: _Sums, run: _Run, x: Array, safe: bool) -> None:
+        """What the cells of a run say."""
+        pair, side, scale = self.pair_C[run.at], self.counts.side[run.at], np.ones(1)
+        if self.annotators:
+            scale = np.repeat(np.exp(x[self.dense :][run.who]), run.number)
+        pull = (x[self.ends[0]] - x[self.ends[1]])[pair] * scale
+        gap, log_nu = pull, -np.inf
+        if "side" in self.places:
+            gap = pull + x[self.places["side"]] * side
+        if self.settings.ties:
+            log_nu = float(x[self.places["tie"]]) if "tie" in self.places else NO_TIES
+        terms = counted(gap, self.counts.won[:, run.at], log_nu)
+        dd, dn, nn = terms.bend
+        side_bend, both = dd * side, float(dn @ side)
+        sums.log_p += terms.log_p
+        sums.slope_E += terms.slope @ side, terms.slope_nu.sum()
+        sums.bend_EE += np.array([[side_bend @ side, both], [both, nn.sum()]])
+        # The slope in d, and the negative curvatures in d and the parameter's own d, gamma, log nu.
+        for row, weight in zip(sums.pair_Q, (terms.slope, dd * scale, side_bend, dn), strict=True):
+            row += np.bincount(pair, weight * scale, minlength=len(row))
+        if not self.annotators:
+            return
+        across = dd * pull
+        for row, weight in zip(sums.person_A, (terms.slope, across, side_bend, dn), strict=True):
+            row[run.who] += np.add.reduceat(weight * pull, run.start)
+        if not safe:
+            across -= terms.slope
+        across *= scale
+        table = len(run.who) * self.producers
+        won, lost = (np.bincount(at, across, minlength=table) for at in run.corners)
+        sums.corner_AP[run.who] += (won - lost).reshape(-1, self.producers)
+
+    def _by_score(self, pair_Q: Array) -> Array:
         """A term of s_i with its opposite in s_j: [P]."""
-        pairs = np.bincount(self.pair_C, weights, minlength=len(self.pairs))
-        gained, lost = (np.bincount(at, pairs, minlength=self.producers) for at in self.ends)
+        gained, lost = (np.bincount(at, pair_Q, minlength=self.producers) for at in self.ends)
         return (gained - lost).astype(np.float64)
-
-    def _by_person(self, weights: Array) -> Array:
-        starts, number = self._runs
-        if number.all():
-            return np.add.reduceat(weights, starts)
-        total = np.bincount(self.counts.annotator, weights, minlength=self.annotators)
-        return total.astype(np.float64)
