@@ -136,6 +136,14 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
+def read_json_if_whole(path: Path) -> Any:
+    """What a JSON file of a run that may be at work says; None where it is not there or not whole
+    yet."""
+    with suppress(OSError, ValueError):
+        return json.loads(path.read_text(encoding="utf-8"))
+    return None
+
+
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
     """Rows of a JSONL file of our own; raises DataError naming the line that does not parse."""
     rows = []

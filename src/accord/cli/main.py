@@ -351,6 +351,31 @@ def examine(
     )
 
 
+@main.command()
+@click.argument("places", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--to",
+    multiple=True,
+    metavar="TRACKER",
+    help="Send the metrics there too: tensorboard, wandb, mlflow, trackio. Any number of times.",
+)
+@click.option("--once", is_flag=True, help="Show (and send) what is there now, and end.")
+@guarded
+def watch(places: tuple[Path, ...], to: tuple[str, ...], once: bool) -> None:
+    """Watch runs while they go: stages, time left, curves, alarms.
+
+    \b
+    accord watch runs/quickstart-20260101-120000    one run (or a study, all its seeds)
+    accord watch runs                               all runs of a folder
+    accord watch RUN --to tensorboard --once        send a run that is done
+
+    It reads files alone and may be started, ended and started again at any time.
+    """
+    from accord.cli.watch import watch
+
+    watch(places, to, once)
+
+
 @main.group()
 def runs() -> None:
     """List runs, show one, delete some."""

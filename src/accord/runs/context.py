@@ -16,6 +16,7 @@ from accord.feedback.formats.source import AnySpec, DataSpec, with_paths
 from accord.files import AppendLog, digest, write_json
 from accord.runs.inputs import REFERENCE, about, stage_of
 from accord.runs.plan import Plan
+from accord.runs.progress_file import ProgressFile
 from accord.runs.session import KEEP, InterruptFlag, RunSession
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ class StageContext:
     looked_at: dict[str, tuple[int, int, bool]] = field(default_factory=dict)
     measures: bool = False
     places: dict[str, str] = field(default_factory=dict, repr=False)
+    _written: ProgressFile | None = field(default=None, repr=False)
 
     @contextmanager
     def naming_rows(self) -> Iterator[None]:
@@ -212,6 +214,9 @@ class StageContext:
     def checkpoint(self, done: int, total: int, note: str = "") -> None:
         """Between chunks of work that need no checkpoint: show progress, stop here when asked
         to."""
+        if self._written is None:
+            self._written = ProgressFile(self.folder)
+        self._written.update(done, total)
         self.progress.step(done, total, note)
         self.interrupt.check()
 

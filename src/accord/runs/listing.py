@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from accord.errors import ConfigError
+from accord.files import read_json_if_whole
 from accord.runs.context import RESULT
 from accord.runs.runner import FAILED, LOCK, RECIPE, locked
 from accord.validation import read_yaml, suggest
@@ -62,22 +61,16 @@ def summary(folder: Path) -> RunSummary:
 
 
 def _state(folder: Path, done: int, stages: int) -> tuple[State, str]:
-    if _at_work(folder):
+    if at_work(folder):
         return "running", ""
     if done >= stages:
-        return "done", str((_json(folder / "verdict.json") or {}).get("outcome") or "")
+        return "done", str((read_json_if_whole(folder / "verdict.json") or {}).get("outcome") or "")
     failed = next(folder.rglob(f"stages/*/{FAILED}"), None)
-    error = _json(failed) if failed is not None else None
+    error = read_json_if_whole(failed) if failed is not None else None
     return ("failed", str(error["error"]).splitlines()[0]) if error else ("stopped", "")
 
 
-def _json(path: Path) -> Any:
-    with suppress(OSError, ValueError):
-        return json.loads(path.read_text(encoding="utf-8"))
-    return None
-
-
-def _at_work(folder: Path) -> bool:
+def at_work(folder: Path) -> bool:
     """Whether a process holds the run's lock."""
     lock = folder / LOCK
     if not lock.is_file():

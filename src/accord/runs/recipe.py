@@ -112,6 +112,12 @@ class Header(Settings):
             "Settings of the chat template, such as {enable_thinking: false}; those of a row win."
         ),
     )
+    log: list[str] = Field(
+        default_factory=list,
+        description=(
+            "Trackers that show the metrics while it runs: tensorboard, wandb, mlflow, trackio."
+        ),
+    )
     study: Study | None = Field(
         None, description="Run over seeds and compare (see the group Study); seed is not used then."
     )
@@ -124,6 +130,14 @@ class Header(Settings):
     stages: dict[str, Any] = Field(
         description="Name of the stage -> its settings, in order.", min_length=1
     )
+
+    @field_validator("log")
+    @classmethod
+    def _trackers(cls, given: list[str]) -> list[str]:
+        from accord.report.sinks.sending import check_sinks
+
+        check_sinks(given)
+        return given
 
     @field_validator("chat_template")
     @classmethod

@@ -9,7 +9,7 @@ import shlex
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -73,7 +73,7 @@ def execute(
     if not checked:
         progress.planned(check(recipe, run_dir, start=True))
     make_directory(run_dir)
-    with locked(run_dir), InterruptFlag() as interrupt:
+    with locked(run_dir), InterruptFlag() as interrupt, _trackers(recipe, run_dir, progress):
         write_text(run_dir / RECIPE, recipe.dump())
         write_json(run_dir / "environment.json", environment.describe(tuned))
         device = environment.choose_device(recipe.header.device)
@@ -90,6 +90,17 @@ def execute(
         report = write_report(run_dir)
         guard = "; ".join(_guards(folders)) or None
         return Outcome(run_dir, GUARD_EXIT if guard else 0, report, guard)
+
+
+def _trackers(
+    recipe: Recipe, run_dir: Path, progress: StageProgress
+) -> AbstractContextManager[object]:
+    """Within it, the recipe's trackers are sent the metrics."""
+    if not recipe.header.log:
+        return nullcontext()
+    from accord.report.sinks.sending import Sending
+
+    return Sending(run_dir, recipe.header.log, progress.say)
 
 
 def write_report(run_dir: Path) -> Path | None:

@@ -19,7 +19,10 @@ from accord import metrics
 from accord.errors import Interrupted, RunError
 from accord.files import AppendLog, write_atomically
 from accord.learning.session import State
+from accord.runs.progress_file import ProgressFile
 
+FLUSH_SECONDS = 2.0
+"""How long metrics are held back at most, for who watches the run."""
 KEEP = 2
 """Checkpoints kept: the last, and the one before in case the last is damaged."""
 
@@ -78,9 +81,10 @@ class RunSession:
         self.keep = keep
         self.checkpoints = folder / "checkpoints"
         self.metrics = AppendLog(folder / "metrics.jsonl")
+        self._progress = ProgressFile(folder)
         self._interrupt, self._on_step, self._say = interrupt, on_step, say
         self._every_seconds, self._every_steps = every_seconds, every_steps
-        self._last_save = time.monotonic()
+        self._last_save = self._last_flush = time.monotonic()
         self._pending: list[dict[str, Any]] = []
 
     # --- the protocol -----------------------------------------------------------------------------
@@ -107,10 +111,13 @@ class RunSession:
         """See `accord.learning.session.Session.end_step`."""
         metrics.check(values, where=f"step {step} {where}".strip())
         self._pending.append({"step": step, "time": round(time.time(), 3), **values})
+        self._progress.update(step, total)
         if self._on_step is not None:
             self._on_step(step, total, values)
         due = time.monotonic() - self._last_save >= self._every_seconds
         due |= bool(self._every_steps) and step % self._every_steps == 0
+        if time.monotonic() - self._last_flush >= FLUSH_SECONDS:
+            self.flush()
         if step == total:
             # The stage's own result follows: a checkpoint of finished work is only needed to stop
             # here.
@@ -121,7 +128,8 @@ class RunSession:
 
     # --- files ------------------------------------------------------------------------------------
     def flush(self) -> None:
-        """Write metrics held back since the last checkpoint."""
+        """Write metrics that were held back."""
+        self._last_flush = time.monotonic()
         if self._pending:
             self.metrics.append(self._pending)
             self._pending = []

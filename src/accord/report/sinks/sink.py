@@ -1,0 +1,69 @@
+"""What a tracker has to do, and what it is told of a run."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from accord.errors import AccordError
+from accord.report.sinks.following import Scalars
+
+SECRET = re.compile(r"KEY|TOKEN|PASSWORD|SECRET", re.IGNORECASE)
+"""Names of environment variables whose values are shown nowhere."""
+
+
+class SinkError(AccordError):
+    """A tracker cannot be reached, or refuses."""
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """run_dir: of the run; key: made from the run's place and time, the same after a resume; name:
+    of the run's directory; project: the recipe's name; settings: the resolved recipe."""
+
+    run_dir: Path
+    key: str
+    name: str
+    project: str
+    settings: Mapping[str, Any]
+
+
+class Sink(Protocol):
+    """A tracker. `state`: what it needs to go on after a resume (JSON), kept with the position.
+
+    Each method raises SinkError, or whatever the tracker's library raises.
+    """
+
+    state: dict[str, Any]
+
+    def open(self) -> str:
+        """Start, or go on; where to look (an address or a command)."""
+
+    def send(self, rows: Sequence[Scalars]) -> None:
+        """Returns once the rows are with the tracker."""
+
+    def close(self, finished: bool) -> None:
+        """finished: all stages are done."""
+
+
+def without_secrets(text: str) -> str:
+    """The text, with the values of secret environment variables replaced."""
+    for name, value in os.environ.items():
+        if SECRET.search(name) and len(value) >= 6:
+            text = text.replace(value, "***")
+    return text
+
+
+def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Settings by dotted name, as texts."""
+    found: dict[str, str] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}{key}.")
+        elif value is not None:
+            found[f"{prefix}{key}"] = str(value)
+    return found
