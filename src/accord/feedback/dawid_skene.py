@@ -4,13 +4,18 @@ pi_a[l, k] = P(says k | truth l). By EM at a fixed smoothing, or sampled with th
 How much a row of pi_a is drawn to the crowd is itself a question to the votes (Paun et al. 2018
 compare such hierarchies):
 
-    row l of pi_a ~ Dirichlet(s * ideal(c_a)),   ideal(c)[l, k] = c if k = l else (1 - c) / (C - 1)
-    c_a ~ Beta(u q, u (1 - q))
+    row l of pi_a ~ Dirichlet(s_a * ideal(c_a)),  ideal(c)[l, k] = c if k = l else (1 - c) / (C - 1)
+    c_a ~ Beta(u q, u (1 - q)),  q > 1 / C
+    s_a ~ w,  w ~ Dirichlet(h / 2)
 
-s: pseudo-votes per row (how alike an annotator's rows are), c_a: an annotator's competence, u and
-q: how alike annotators are, and how good on average. Everything is sampled (Gibbs; s, c, u, q on
-grids, s and c with pi integrated out), so that no pseudo-count has to be chosen, and the intervals
-of the annotators carry all that is not known: labels, the others' matrices, s, u and q.
+c_a: an annotator's competence; s_a: pseudo-votes per row, how alike an annotator's rows are (of one
+who always says the same they are not, beside others of whom they are); u and q: how alike
+annotators are, and how good on average, which is better than chance: turned round, all labels would
+explain two classes as well. w: shares of a grid of s; a weight of one half lets all annotators have
+one s that their votes choose, h ~ exp(-(log s / 10)^2 / 8). Everything is sampled (Gibbs; w as it
+is, s, c, u, q on grids, s and c with pi integrated out), so that no pseudo-count has to be chosen,
+and the intervals of the annotators carry all that is not known: labels, the others' matrices, w, u
+and q.
 """
 
 from __future__ import annotations
@@ -32,7 +37,13 @@ CHAINS, SWEEPS, WARM_UP = 3, 300, 100
 """Of the sampler: chains, each from one random vote per item, sweeps of each, and how many
 of these are thrown away."""
 COMPETENCES = (np.arange(32) + 0.5) / 32
-SMOOTHINGS = np.geomspace(1, 500, 18)
+SMOOTHINGS = np.geomspace(1, 500, 8)
+USUAL_SMOOTHING, USUAL_ALIKENESS, SPREAD = 10.0, 10.0, 2.0
+"""Medians of s and u before a vote is seen, and the standard deviation of their logarithms."""
+CONCENTRATION = 0.5
+"""Of w: the sum of its Dirichlet's weights."""
+MOST_ROWS = 4096
+"""Distinct counts whose gamma functions are kept."""
 ALIKENESSES = np.geomspace(1, 500, 16)
 START = 22
 """Place of the first competence, .70."""
@@ -42,7 +53,7 @@ START = 22
 class DawidSkene:
     """truth_IC: P(truth); confusion_ACC: posterior means; shares_C: of the classes; accuracy_A: the
     expected share of an annotator's votes equal to the truth, sum_l p_l pi_a[l, l]; smoothing:
-    posterior mean (geometric) of s."""
+    posterior mean (geometric) of s over annotators."""
 
     truth_IC: Array
     confusion_ACC: Array
@@ -137,8 +148,8 @@ def _ideal(right: float, classes: int) -> Array:
 def sample(table: LabelTable, seed: int = 0, chains: int = CHAINS) -> DawidSkene:
     """The posterior of truth and confusion matrices (two classes or more), the smoothing learned.
 
-    Intervals hold 95 % of the draws. Time: about (votes x classes + 32 annotators x classes^2) per
-    sweep; the same seed gives the same digits.
+    Intervals hold 95 % of the draws. Time: about (votes x classes + 256 annotators x distinct
+    counts) per sweep; the same seed gives the same digits.
     """
     runs = [_Chain(table, generator(seed, "dawid-skene", k)).run() for k in range(chains)]
     accuracy_DA = np.concatenate([run.accuracy_DA for run in runs])
@@ -163,38 +174,67 @@ class _Draws:
 
 
 def _log_normal(value: Array, centre: float) -> Array:
-    """log density of log value ~ N(log centre, 1), up to a constant."""
-    return -0.5 * np.log(value / centre) ** 2
+    """log density of log value ~ N(log centre, SPREAD^2), up to a constant."""
+    return -0.5 * (np.log(value / centre) / SPREAD) ** 2
 
 
-def _populations() -> tuple[Array, Array]:
+def _populations(classes: int) -> tuple[Array, Array]:
     """log P(c | u, q) on the grid of competences, [U * Q, G], and the prior of (u, q), [U * Q]:
-    log u ~ N(log 10, 1), q ~ Beta(3, 1), since crowds are rather right than wrong."""
+    log u ~ N(log 10, SPREAD^2), q ~ Beta(3, 1) above chance: crowds are rather right than wrong."""
     u, q = (part.ravel()[:, None] for part in np.meshgrid(ALIKENESSES, COMPETENCES))
     log_beta = (u * q - 1) * np.log(COMPETENCES) + (u * (1 - q) - 1) * np.log1p(-COMPETENCES)
     log_beta -= np.logaddexp.reduce(log_beta, axis=1, keepdims=True)
-    return log_beta, (_log_normal(u, 10) + 2 * np.log(q))[:, 0]
+    prior = _log_normal(u, USUAL_ALIKENESS) + np.where(q > 1 / classes, 2 * np.log(q), -np.inf)
+    return log_beta, prior[:, 0]
+
+
+class _Rising:
+    """log Gamma(base + n) / Gamma(base) at the counts n that turn up, for every base [X]."""
+
+    def __init__(self, base_X: Array) -> None:
+        self.base_X, self.zero_X = base_X, gammaln(base_X)
+        self.known = np.zeros(0, dtype=np.int64)
+        self.rows = np.zeros((0, len(base_X)))
+
+    def summed(self, count_AK: Index) -> Array:
+        """The sum over K: [A, X]."""
+        values, at_AK = np.unique(count_AK, return_inverse=True)
+        size = len(count_AK), len(values)
+        cell_AK = at_AK.reshape(count_AK.shape) + size[1] * np.arange(size[0])[:, None]
+        often_AV = np.bincount(cell_AK.ravel(), minlength=size[0] * size[1]).reshape(size)
+        total: Array = often_AV.astype(np.float64) @ self._of(values)
+        return total
+
+    def _of(self, values: Index) -> Array:
+        if len(self.known) > MOST_ROWS:
+            self.known, self.rows = self.known[:0], self.rows[:0]
+        new = np.setdiff1d(values, self.known)
+        if len(new):
+            rows = np.concatenate([self.rows, gammaln(self.base_X + new[:, None]) - self.zero_X])
+            known = np.concatenate([self.known, new])
+            order = np.argsort(known)
+            self.known, self.rows = known[order], rows[order]
+        found: Array = self.rows[np.searchsorted(self.known, values)]
+        return found
 
 
 class _Chain:
-    """One Gibbs chain. State: truth of each item, competence and smoothing as places on their
-    grids. Suffixes: S smoothings, G competences."""
+    """One Gibbs chain. State: truth of each item, competence and smoothing of each annotator as
+    places on their grids. Suffixes: S smoothings, G competences, X both."""
 
     def __init__(self, table: LabelTable, rng: np.random.Generator) -> None:
         self.table, self.rng = table, rng
         _, annotators, classes = table.sizes
-        self.population, self.population_prior = _populations()
-        self.right_SG = SMOOTHINGS[:, None] * COMPETENCES
-        self.wrong_SG = SMOOTHINGS[:, None] * (1 - COMPETENCES) / (classes - 1)
-        self.norm_SG = classes * (
-            gammaln(SMOOTHINGS)[:, None]
-            - gammaln(self.right_SG)
-            - (classes - 1) * gammaln(self.wrong_SG)
-        )
-        self.smoothing_prior = _log_normal(SMOOTHINGS, 30)
+        self.population, self.population_prior = _populations(classes)
+        self.right_X = (SMOOTHINGS[:, None] * COMPETENCES).ravel()
+        self.wrong_X = (SMOOTHINGS[:, None] * (1 - COMPETENCES) / (classes - 1)).ravel()
+        self.right, self.wrong = _Rising(self.right_X), _Rising(self.wrong_X)
+        self.row = _Rising(np.repeat(SMOOTHINGS, len(COMPETENCES)))
+        usual_S = np.exp(_log_normal(SMOOTHINGS, USUAL_SMOOTHING))
+        self.share_prior_S = CONCENTRATION * usual_S / usual_S.sum()
         self.diagonal = np.eye(classes, dtype=bool)
         self.competence_A = np.full(annotators, START)
-        self.smoothing = len(SMOOTHINGS) // 2
+        self.smoothing_A = np.full(annotators, len(SMOOTHINGS) // 2)
         self.truth_I = draw_rows(majority(table), rng)
 
     def run(self) -> _Draws:
@@ -213,7 +253,7 @@ class _Chain:
             confusion_ACC += pi_ACC
             shares_C += p_C
             accuracies.append(np.einsum("acc,c->a", pi_ACC, p_C))
-            logs.append(np.log(SMOOTHINGS[self.smoothing]))
+            logs.append(np.log(SMOOTHINGS[self.smoothing_A]).mean())
         draws = SWEEPS - WARM_UP
         return _Draws(
             truth_IC / draws,
@@ -224,13 +264,10 @@ class _Chain:
         )
 
     def _sweep(self) -> tuple[Array, Array, Array]:
-        """New s, (u, q), c, then pi, p and the truth: returns pi, p and P(truth | pi, p)."""
+        """New w, (u, q), s and c, then pi, p and the truth: returns pi, p and P(truth | pi, p)."""
         counts_ACC = self._counts()
-        right_AC, wrong_AK = counts_ACC[:, self.diagonal], counts_ACC[:, ~self.diagonal]
-        self._draw_smoothing(right_AC, wrong_AK, counts_ACC.sum(2))
-        self._draw_competences(right_AC, wrong_AK)
-        at = (self.smoothing, self.competence_A)
-        right_A11, wrong_A11 = (g[at][:, None, None] for g in (self.right_SG, self.wrong_SG))
+        place_A = self._draw_annotators(counts_ACC)
+        right_A11, wrong_A11 = (x[place_A][:, None, None] for x in (self.right_X, self.wrong_X))
         prior_ACC = np.where(self.diagonal, right_A11, wrong_A11)
         gamma_ACC = np.maximum(self.rng.standard_gamma(counts_ACC + prior_ACC), 1e-30)
         pi_ACC = gamma_ACC / gamma_ACC.sum(2, keepdims=True)
@@ -248,25 +285,23 @@ class _Chain:
         flat = np.bincount(cell_M, minlength=annotators * classes**2)
         return flat.reshape(annotators, classes, classes)
 
-    def _draw_smoothing(self, right_AC: Index, wrong_AK: Index, rows_AC: Index) -> None:
-        """s given competences, pi integrated out (Dirichlet-multinomial)."""
-        at = (slice(None), self.competence_A)
-        log_S = self.smoothing_prior + self.norm_SG[at].sum(1)
-        log_S += gammaln(self.right_SG[at][..., None] + right_AC).sum((1, 2))
-        log_S += gammaln(self.wrong_SG[at][..., None] + wrong_AK).sum((1, 2))
-        log_S -= gammaln(SMOOTHINGS[:, None] + rows_AC.ravel()).sum(1)
-        self.smoothing = int(_draw_logs(log_S[None], self.rng)[0])
-
-    def _draw_competences(self, right_AC: Index, wrong_AK: Index) -> None:
-        """(u, q) given competences, then these given s, pi integrated out."""
+    def _draw_annotators(self, counts_ACC: Index) -> Index:
+        """w and (u, q) given every s and c, then these, pi integrated out
+        (Dirichlet-multinomial): places X of annotators."""
+        used_S = np.bincount(self.smoothing_A, minlength=len(SMOOTHINGS))
+        share_S = np.maximum(self.rng.dirichlet(self.share_prior_S + used_S), 1e-300)
         tally_G = np.bincount(self.competence_A, minlength=len(COMPETENCES))
         log_Q = self.population @ tally_G + self.population_prior
         population_G = self.population[_draw_logs(log_Q[None], self.rng)[0]]
-        s = self.smoothing
-        log_AG = population_G + self.norm_SG[s]
-        log_AG = log_AG + gammaln(self.right_SG[s] + right_AC[..., None]).sum(1)
-        log_AG = log_AG + gammaln(self.wrong_SG[s] + wrong_AK[..., None]).sum(1)
-        self.competence_A = _draw_logs(log_AG, self.rng)
+        log_AX = (
+            (np.log(share_S)[:, None] + population_G).ravel()
+            + self.right.summed(counts_ACC[:, self.diagonal])
+            + self.wrong.summed(counts_ACC[:, ~self.diagonal])
+            - self.row.summed(counts_ACC.sum(2))
+        )
+        place_A = _draw_logs(log_AX, self.rng)
+        self.smoothing_A, self.competence_A = np.divmod(place_A, len(COMPETENCES))
+        return place_A
 
 
 def _draw_logs(log_RX: Array, rng: np.random.Generator) -> Index:
