@@ -209,10 +209,13 @@ class AppendLog:
             self.rows = kept
 
 
-def digest(path: Path) -> str:
-    """SHA-256 of a file, or of a folder's files with their relative names."""
-    total = hashlib.sha256()
+def digest(path: Path, but: str | None = None) -> str:
+    """SHA-256 of a file, or of a folder's files with their relative names, but for the one named
+    `but`."""
+    total, left_out = hashlib.sha256(), None if but is None else path / but
     for file in [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file()):
+        if file == left_out:
+            continue
         if path.is_dir():
             total.update(f"{file.relative_to(path)}\0{file.stat().st_size}\0".encode())
         with open(file, "rb") as handle:

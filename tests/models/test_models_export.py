@@ -23,9 +23,16 @@ from accord.models.ensembles import build_members
 from accord.models.gguf import import_gguf
 from accord.models.gguf_export import SPLITS, export_gguf
 from accord.models.heads import HeadForm
-from accord.models.loading import LoraSettings, load_causal_lm, merge_adapter, save_causal_lm
+from accord.models.loading import (
+    LoraSettings,
+    load_causal_lm,
+    locate_model,
+    merge_adapter,
+    save_causal_lm,
+)
 from accord.models.probe import packed_logprobs
 from accord.models.reward_model import RewardModel
+from accord.text.encoding import Encoder
 from accord.text.packing import PromptGroup
 from tiny import ByteTokenizer, tiny_llama
 
@@ -202,6 +209,33 @@ def test_transformers_scores_as_accord_does(form: str, trunk: str, tmp_path: Pat
     for side in ("right", "left"):
         found = by_transformers(tmp_path / "out", GROUPS, side)
         torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("stored", ["float16", "bfloat16", "float32"])
+def test_weights_are_not_rounded_to_the_type_that_the_base_was_stored_in(
+    stored: Any, tmp_path: Path
+) -> None:
+    base = load_causal_lm(str(save_causal_lm(tiny_llama(), tmp_path / "base", stored)))
+    reward = reward_model("shared", HeadForm(), base)
+    told = export_classifier(reward, GROUPS, tmp_path / "out")
+    assert told.difference < 1e-5
+    theirs = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "out")
+    weights = theirs.model.state_dict()
+    for name, weight in reward.members[0].lm.hf.state_dict().items():
+        assert weights.get(name.removeprefix("model."), weight).equal(weight), name
+
+
+def test_plain_text_begins_for_transformers_as_for_accord(tmp_path: Path) -> None:
+    """The packaged model: a text with its response and stop token is scored alike by both."""
+    reward = reward_model("shared", HeadForm(), load_causal_lm("accord:nano-base"))
+    encoder = Encoder(reward.members[0].lm.tokenizer)
+    example = encoder.example("A film about bees.\n", "It was lovely, and short.")
+    export_classifier(reward, [example.group], tmp_path / "out")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
+    found = tokenizer("A film about bees.\nIt was lovely, and short.<eos>").input_ids
+    assert found == [*example.prompt_ids, *example.response_ids]
+    packaged = transformers.AutoTokenizer.from_pretrained(locate_model("accord:nano-base"))
+    assert packaged("It was").input_ids == encoder.prompt("It was")
 
 
 def test_padding_is_no_token_that_ends_a_text(tmp_path: Path) -> None:

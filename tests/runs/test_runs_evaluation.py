@@ -108,3 +108,4 @@ def test_every_trainer_measures_what_is_kept_aside(
     assert "Before and after" in page
     assert page.count("heldout_loss") >= 1
     assert len(list((folder / "checkpoints").glob("step-*"))) == 3
+    assert f"kind: {kind}" in (folder / "model/README.md").read_text()

@@ -45,6 +45,7 @@ def test_the_directory_loads_in_transformers_with_pad_distinct_from_eos(tmp_path
     assert (loaded.bos_token, loaded.eos_token, loaded.pad_token) == (BOS, EOS, PAD)
     assert loaded.model_max_length == 128
     assert loaded.encode(TEXTS[2], add_special_tokens=False) == TOKENIZER.encode(TEXTS[2]).ids
+    assert loaded.encode(TEXTS[2]) == [loaded.bos_token_id, *TOKENIZER.encode(TEXTS[2]).ids]
     assert loaded.decode(loaded.encode(TEXTS[2], add_special_tokens=False)) == TEXTS[2]
 
 

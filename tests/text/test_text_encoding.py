@@ -6,7 +6,6 @@ import dataclasses
 from typing import Any
 
 import pytest
-from chat_tokenizers import chat_tokenizer, sentencepiece_like
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +13,7 @@ from accord.errors import DataError
 from accord.text.conversations import drop_oldest_turn, split_conversation
 from accord.text.encoding import Encoder
 from accord.text.lengths import fit_lengths
+from chat_tokenizers import chat_tokenizer, sentencepiece_like
 
 CHAT = ["chatml", "llama3", "gemma", "llama2"]
 SPECIAL = [

@@ -6,13 +6,13 @@ import json
 from typing import Any
 
 import pytest
-from chat_tokenizers import chat_tokenizer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accord.errors import DataError
 from accord.text.encoding import Encoder, Example
 from accord.text.lengths import fit_lengths
+from chat_tokenizers import chat_tokenizer
 
 PLAIN = Encoder(chat_tokenizer("plain"))
 CHAT = Encoder(chat_tokenizer("chatml"))

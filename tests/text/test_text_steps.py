@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from itertools import accumulate
 
 import pytest
-from chat_tokenizers import chat_tokenizer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from accord.text.steps import split_ends, step_ends
+from chat_tokenizers import chat_tokenizer
 
 steps = st.lists(
     st.text("ab é😀.1\t", min_size=1, max_size=8).filter(str.strip), min_size=1, max_size=6

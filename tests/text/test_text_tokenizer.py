@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chat_tokenizers import chat_tokenizer, sentencepiece_like
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jinja2 import TemplateError
@@ -16,6 +15,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from accord.text.encoding import Encoder
 from accord.text.templates import render
 from accord.text.tokenizer import SPECIAL, FileTokenizer, read_tokenizer
+from chat_tokenizers import chat_tokenizer, sentencepiece_like
 
 NAMES = ["chatml", "llama3", "gemma", "llama2", "unsteady", "plain", "without-bos", "spaces"]
 TEXTS = [

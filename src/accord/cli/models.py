@@ -66,21 +66,8 @@ def _export_model(source: str, destination: Path, dtype: Dtype) -> None:
     from accord.models.loading import save_causal_lm
     from accord.runs.card import write_card
 
-    model = _merged(source)
-    save_causal_lm(model, destination, dtype)
-    write_card(source, destination, "model", _facts(model, dtype))
-
-
-def _facts(model: CausalLM, dtype: str) -> dict[str, str]:
-    config = model.hf.config
-    parameters = sum(p.numel() for p in model.hf.parameters())
-    return {
-        "architecture": str(config.model_type),
-        "parameters": f"{parameters:,}",
-        "weights": dtype,
-        "longest sequence, in tokens": f"{model.context:,}",
-        "chat template": "yes" if model.tokenizer.chat_template is not None else "no, plain text",
-    }
+    save_causal_lm(_merged(source), destination, dtype)
+    write_card(source, destination, "model")
 
 
 def _export_classifier(source: str, destination: Path, dtype: Dtype, member: int | None) -> None:
@@ -90,10 +77,8 @@ def _export_classifier(source: str, destination: Path, dtype: Dtype, member: int
 
     reward = RewardModel.load(Path(source))
     told = export_classifier(reward, read_probes(Path(source)), destination, dtype, member)
-    facts = _facts(reward.members[member or 0].lm, dtype) | {
-        "score": f"the logit plus {told.offset:.9g} (score_offset in config.json)"
-    }
-    write_card(source, destination, "classifier", facts)
+    score = f"the logit plus {told.offset:.9g} (score_offset in config.json)"
+    write_card(source, destination, "classifier", {"score": score})
     click.echo(
         f"{source} → {destination}\n"
         f"  AutoModelForSequenceClassification scores its probes {told.difference:.1g} off: logit "

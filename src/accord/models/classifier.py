@@ -2,7 +2,8 @@
 
 `AutoModelForSequenceClassification` multiplies the hidden state at the last token that is not
 padding with one vector. So the classifier has a padding token that no text ends with, and whatever
-of a score is not linear in that state cannot be exported.
+of a score is not linear in that state cannot be exported. Its tokenizer begins plain text with BOS
+as accord does.
 """
 
 from __future__ import annotations
@@ -23,10 +24,11 @@ from accord.models.causal_lm import CausalLM
 from accord.models.heads import value_head
 from accord.models.huggingface import in_transformers
 from accord.models.loading import Dtype, copy_causal_lm, generation_stops, merge_adapter
-from accord.models.probe import rows_of
+from accord.models.probe import TEXT, rows_of
 from accord.models.reward_model import PROBE_BOUND, RewardModel
 from accord.text.encoding import Encoder
 from accord.text.packing import PromptGroup
+from accord.text.tokenizer import begin_with_bos
 
 PAD = "<|pad|>"
 """Added to tokenizers without a padding token of their own."""
@@ -64,12 +66,13 @@ def export_classifier(
     found: list[float] = []
 
     def write(place: Path) -> None:
-        tokenizer, pad = _with_padding(lm, place)
+        tokenizer, pad = _tokenizer(lm, place)
         made = _classifier(lm, weight_H, len(tokenizer), pad, offset)
         tokenizer.save_pretrained(str(place))
         found.append(_gap(made, probes, chosen, offset, pad))
         made.to(getattr(torch, dtype)).save_pretrained(str(place))
         _check_written(made, place)
+        _check_tokenizer(lm, place)
 
     write_atomically(folder, write)
     return ClassifierExport(folder, offset, found[0])
@@ -108,8 +111,9 @@ def _linear(reward: RewardModel, member: int | None) -> tuple[CausalLM, Tensor, 
     return (lm if lm.adapter is None else merge_adapter(copy_causal_lm(lm))), weight_H, offset
 
 
-def _with_padding(lm: CausalLM, place: Path) -> tuple[Any, int]:
-    """transformers' tokenizer, and the id of a padding token that ends no text."""
+def _tokenizer(lm: CausalLM, place: Path) -> tuple[Any, int]:
+    """transformers' tokenizer that begins as ours does, and the id of a padding token that ends no
+    text."""
     from transformers import AutoTokenizer
 
     lm.tokenizer.save_pretrained(str(place))
@@ -117,6 +121,9 @@ def _with_padding(lm: CausalLM, place: Path) -> tuple[Any, int]:
     ends = {*Encoder(lm.tokenizer).stop_ids, *generation_stops(lm.hf), tokenizer.eos_token_id}
     if tokenizer.pad_token_id is None or tokenizer.pad_token_id in ends:
         tokenizer.add_special_tokens({"pad_token": PAD})
+    raw = getattr(tokenizer, "backend_tokenizer", None)
+    if tokenizer.chat_template is None and tokenizer.bos_token is not None and raw is not None:
+        begin_with_bos(raw, tokenizer.bos_token)
     return tokenizer, int(tokenizer.pad_token_id)
 
 
@@ -129,7 +136,11 @@ def _classifier(lm: CausalLM, weight_H: Tensor, tokens: int, pad: int, offset: f
     setattr(config, OFFSET, offset)
     config._attn_implementation = "eager"
     try:
-        made: Any = AutoModelForSequenceClassification.from_config(config, trust_remote_code=False)
+        made: Any = AutoModelForSequenceClassification.from_config(
+            config,
+            dtype=torch.float32,  # not the config's, in which weights would be rounded
+            trust_remote_code=False,
+        )
     except ValueError as error:
         raise ConfigError(
             f"transformers has no sequence classifier of {config.model_type!r} models",
@@ -188,3 +199,18 @@ def _check_written(made: Any, place: Path) -> None:
     one, two = made.state_dict(), again.state_dict()
     if one.keys() != two.keys() or not all(one[name].equal(two[name]) for name in one):
         raise RunError(f"what was written to {place.name} is read otherwise", "report this model")
+
+
+def _check_tokenizer(lm: CausalLM, place: Path) -> None:
+    """Plain text must begin for others as it does here; chats begin as their template says."""
+    from transformers import AutoTokenizer
+
+    again: Any = AutoTokenizer.from_pretrained(str(place), trust_remote_code=False)
+    if lm.tokenizer.chat_template is not None:
+        return
+    ours, theirs = Encoder(lm.tokenizer).prompt(TEXT), again(TEXT).input_ids
+    if ours != theirs:
+        raise RunError(
+            f"transformers' tokenizer reads {TEXT!r} as {theirs}, accord as {ours}",
+            "this kind of tokenizer cannot be exported: load the reward model with accord",
+        )

@@ -7,58 +7,101 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from accord.files import write_text
-from accord.runs.context import RESULT
+from accord.runs.context import CARD, RESULT
+from accord.runs.inputs import REFERENCE, stage_of
+from accord.runs.known import HUB_ID
+from accord.runs.model_facts import Form, facts, form_of, usage
 
-CARD = "README.md"
 HASH = 16
 """Characters of a checksum that are shown."""
-USE = {
-    "model": (
-        "from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
-        'model = AutoModelForCausalLM.from_pretrained("{name}", dtype="auto")\n'
-        'tokenizer = AutoTokenizer.from_pretrained("{name}")'
-    ),
-    "classifier": (
-        "from transformers import AutoModelForSequenceClassification, AutoTokenizer\n\n"
-        'model = AutoModelForSequenceClassification.from_pretrained("{name}", dtype="auto")\n'
-        'tokenizer = AutoTokenizer.from_pretrained("{name}")\n'
-        "# score of a conversation rendered by the chat template, up to the reply's stop token:\n"
-        "# model(**tokenizer(text, return_tensors='pt')).logits[:, 0] + model.config.score_offset"
-    ),
+LIBRARY: dict[Form, str] = {
+    "model": "transformers",
+    "adapter": "peft",
+    "classifier": "transformers",
+    "reward model": "accord",
 }
+PIPELINE: dict[Form, str] = {
+    "model": "text-generation",
+    "adapter": "text-generation",
+    "classifier": "text-classification",
+    "reward model": "text-classification",
+}
+"""Names that the Hub knows."""
 
 
-def write_card(source: str, folder: Path, form: str, notes: Mapping[str, str]) -> Path:
-    """Write the card of the model in `folder`, exported as `form` from `source`: a directory below
-    a run's stage, or any other name; `notes` are further facts."""
-    write_text(folder / CARD, card(source, folder.name, form, notes))
+def write_cards(stages: Iterable[Path]) -> list[Path]:
+    """Write the card of every model that the stages in these folders made, once their run is
+    over."""
+    made = [
+        stage / path
+        for stage in stages
+        if (stage / RESULT).is_file()
+        for path in _json(stage / RESULT)["artefacts"].values()
+    ]
+    return [write_card(str(folder), folder, form) for folder in made if (form := form_of(folder))]
+
+
+def write_card(
+    source: str, folder: Path, form: Form, notes: Mapping[str, str] | None = None
+) -> Path:
+    """Write the card of the model in `folder`, made as `form` from `source`: a directory below a
+    run's stage, or any other name; `notes` are further facts."""
+    stage = _stage_of(folder)
+    name = folder.name if stage is None else _within(folder, stage)
+    told = facts(folder) | dict(notes or {})
+    write_text(folder / CARD, card(source, name, form, told, usage(folder, form, name)))
     return folder / CARD
 
 
-def card(source: str, name: str, form: str, notes: Mapping[str, str]) -> str:
+def _within(folder: Path, stage: Path) -> str:
+    """RUN/stages/NN-STAGE/model: where it lies, without a machine's own paths."""
+    return folder.resolve().relative_to(stage.parents[2]).as_posix()
+
+
+def card(source: str, name: str, form: Form, notes: Mapping[str, str], use: str) -> str:
     """The card's text."""
     stage = _stage_of(Path(source))
     run = stage.parents[1] if stage else None
-    head = {"library_name": "transformers", "tags": ["accord"]}
-    head |= {} if form == "model" else {"pipeline_tag": "text-classification"}
     parts = [
-        f"---\n{yaml.safe_dump(head, sort_keys=False)}---",
+        f"---\n{yaml.safe_dump(_head(form, stage), sort_keys=False)}---",
         f"# {_text(name)}",
         _origin(source, stage),
         *([_verdict(run)] if run else []),
         "## Facts\n\n" + "\n".join(f"- {_text(k)}: {_text(v)}" for k, v in notes.items()),
-        f"## Use\n\n{_fenced(USE[form].format(name=name), 'python')}",
+        f"## Use\n\n{_fenced(use, 'python')}",
         *([_lineage(run), _settings(stage), _made_with(run)] if stage and run else []),
         "## Licence\n\nThat of the base model and of the data: see there. None was added.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _head(form: Form, stage: Path | None) -> dict[str, Any]:
+    """What the Hub reads of a card."""
+    head: dict[str, Any] = {"library_name": LIBRARY[form], "tags": ["accord"]}
+    head["pipeline_tag"] = PIPELINE[form]
+    base = _base(stage) if stage else None
+    return head | ({"base_model": base} if base and HUB_ID.match(base) else {})
+
+
+def _base(stage: Path) -> str | None:
+    """The model that the stage started from, through earlier stages; None where none is named."""
+    file = stage / "config.yaml"
+    told = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    named = told.get("model") if isinstance(told, dict) else None
+    if not isinstance(named, str):
+        return None
+    if not named.startswith(REFERENCE):
+        return None if Path(named).exists() else named
+    name, _ = stage_of(named)
+    earlier = next((f for f in stage.parent.iterdir() if f.name.partition("-")[2] == name), None)
+    return None if earlier is None or earlier == stage else _base(earlier)
 
 
 def _stage_of(source: Path) -> Path | None:

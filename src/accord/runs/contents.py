@@ -14,7 +14,7 @@ from pathlib import Path
 
 from accord.errors import ConfigError
 from accord.files import digest, write_json
-from accord.runs.context import StageContext, recorded_inputs
+from accord.runs.context import StageContext, hash_made, recorded_inputs
 from accord.runs.environment import is_installed
 from accord.runs.inputs import DATA, REFERENCE, Named, named
 from accord.runs.known import ADAPTER, HUB_ID
@@ -69,7 +69,7 @@ def _contents(
         if not one.reference.startswith(REFERENCE):
             yield from _of_data(one) if one.kind in DATA else _of_model(one.reference)
         elif not outside and (made := context.made(one.reference)) is not None:
-            yield one.reference, f"{SHA256}{digest(made)}"
+            yield one.reference, hash_made(made)
     for function in config.code():
         yield function, hash_of_code(function)
 
@@ -93,7 +93,7 @@ def _of_model(reference: str) -> Iterator[tuple[str, str]]:
     if not location.exists():
         yield reference, commit_of(reference) or reference
         return
-    yield reference, f"{SHA256}{digest(location)}"
+    yield reference, hash_made(location)
     if (location / ADAPTER).is_file():
         from accord.models.adapters import base_model_of
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from accord.text.language import Language
     from accord.text.lengths import LengthTable
 
-RESULT, INPUTS = "result.json", "inputs.json"
+RESULT, INPUTS, CARD = "result.json", "inputs.json", "README.md"
 ALLOWED = 0.2
 """Share of rows that may be dropped unless a stage's settings allow more."""
 _ROW = re.compile(r"row ([^\s/:]+)(?:/[^\s:]+)?")
@@ -114,7 +114,7 @@ class StageContext:
         """Hash what no setting names as an input (see `accord.runs.inputs.Names`) before it is
         read."""
         if not self.planning and reference not in self.inputs and Path(path).exists():
-            self.inputs[reference] = f"sha256:{digest(Path(path))}"
+            self.inputs[reference] = hash_made(Path(path))
 
     @property
     def inputs_file(self) -> Path:
@@ -236,6 +236,12 @@ def recorded_inputs(run_dir: Path) -> dict[str, str]:
     for path in sorted(run_dir.glob(f"stages/*/{INPUTS}")):
         known = json.loads(path.read_text(encoding="utf-8"))["inputs"] | known
     return known
+
+
+def hash_made(path: Path) -> str:
+    """Of a model or another result of a stage, less its card: that tells of it, and is written when
+    the run is over."""
+    return f"sha256:{digest(path, CARD)}"
 
 
 def relative_artefacts(artefacts: Mapping[str, Path], folder: Path) -> dict[str, Any]:

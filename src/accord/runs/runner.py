@@ -18,8 +18,9 @@ from typing import Any
 import yaml
 
 from accord.errors import GUARD_EXIT, AccordError, ConfigError, Interrupted
-from accord.files import digest, disk_full, write_json, write_text
+from accord.files import disk_full, write_json, write_text
 from accord.runs import environment
+from accord.runs.card import write_cards
 from accord.runs.checks import check
 from accord.runs.contents import hash_inputs
 from accord.runs.context import (
@@ -28,6 +29,7 @@ from accord.runs.context import (
     RESULT,
     StageContext,
     StageProgress,
+    hash_made,
     relative_artefacts,
     stage_folders,
 )
@@ -87,6 +89,7 @@ def execute(
             hash_inputs(config, context, recipe.fingerprint())
             run_stage(stage, config, context)
         _write_lineage(recipe, run_dir, folders)
+        write_cards(folders.values())
         report = write_report(run_dir)
         guard = "; ".join(_guards(folders)) or None
         return Outcome(run_dir, GUARD_EXIT if guard else 0, report, guard)
@@ -194,9 +197,7 @@ def _write_lineage(recipe: Recipe, run_dir: Path, folders: dict[str, Path]) -> N
     for name, folder in folders.items():
         if (folder / RESULT).exists():
             record = json.loads((folder / RESULT).read_text())
-            hashes = {
-                key: f"sha256:{digest(folder / path)}" for key, path in record["artefacts"].items()
-            }
+            hashes = {key: hash_made(folder / path) for key, path in record["artefacts"].items()}
             stages[name] = {"kind": record["kind"], "inputs": record["inputs"], "artefacts": hashes}
     write_json(run_dir / "lineage.json", {"recipe": recipe.fingerprint(), "stages": stages})
 

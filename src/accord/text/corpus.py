@@ -11,6 +11,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from accord.errors import DataError
 from accord.text.packing import PromptGroup
+from accord.text.tokenizer import begin_with_bos
 
 BOS, EOS, PAD = "<bos>", "<eos>", "<pad>"
 MIN_WINDOW = 16
@@ -45,9 +46,12 @@ def train_bpe(texts: Iterable[str], vocab_size: int) -> Tokenizer:
 
 
 def save_tokenizer(tokenizer: Tokenizer, folder: Path, context: int) -> Path:
-    """Write a directory that transformers loads as a fast tokenizer."""
+    """Write a directory that transformers loads as a fast tokenizer, which begins text with
+    <bos>."""
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer.save(str(folder / "tokenizer.json"))
+    written = Tokenizer.from_str(tokenizer.to_str())
+    begin_with_bos(written, BOS)
+    written.save(str(folder / "tokenizer.json"))
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "bos_token": BOS,

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tokenizers import AddedToken
+from tokenizers import AddedToken, processors
 from tokenizers import Tokenizer as Raw
 
 from accord.text.templates import render
@@ -172,6 +172,14 @@ class FileTokenizer:
 def id_count(tokenizer: Any) -> int:
     """One more than the highest id that `tokenizer` (ours or transformers') has a token for."""
     return 1 + max(int(index) for index in tokenizer.get_vocab().values())
+
+
+def begin_with_bos(raw: Raw, bos: str) -> None:
+    """Have `raw` put the token `bos` before every text, and nothing else, where special tokens are
+    asked for: accord begins plain text so itself, other programs leave it to the tokenizer."""
+    raw.post_processor = processors.TemplateProcessing(
+        single=[bos, "$A"], pair=[bos, "$A", "$B"], special_tokens=[(bos, raw.token_to_id(bos))]
+    )
 
 
 def read_tokenizer(folder: Path, model_kind: str) -> FileTokenizer | None:
