@@ -164,6 +164,8 @@ declare(
 )
 declare("response_tokens", "tokens", 1, INF, "mean response length, EOS included")
 declare("finished_share", "share", 0, 1, "responses that ended by themselves")
+declare("heldout_score", "reward", -INF, INF, "mean final score on the prompts kept aside")
+declare("heldout_finished_share", "share", 0, 1, "responses to them that ended by themselves")
 declare("unique_share", "share", 0, 1, "distinct responses in the rollout")
 declare(
     "sampler_gap",

@@ -394,7 +394,10 @@ def count_sevens(rollout: Rollout) -> torch.Tensor:
 
 
 def trainer(
-    settings: OnPolicySettings = PPO, score: Callable = count_sevens, seed: int = 0
+    settings: OnPolicySettings = PPO,
+    score: Callable = count_sevens,
+    seed: int = 0,
+    heldout: Any = (),
 ) -> OnPolicyTrainer:
     policy = tiny_llama()
     value = ScalarModel.from_causal_lm(policy, seed=5) if settings.estimator == "gae" else None
@@ -407,6 +410,7 @@ def trainer(
         PROMPTS,
         settings,
         seed=seed,
+        heldout=heldout,
     )
 
 
@@ -418,6 +422,72 @@ def test_ppo_resumes_exactly() -> None:
         return [*t.policy.hf.parameters(), *t.value.parameters()]
 
     assert_resume_is_exact(lambda: trainer(settings), lambda t, s: t.train(s), weights)
+
+
+HELDOUT = [[0, 4 + i, 40 - i] for i in range(16)]
+WATCHED_PPO = PPO.changed(
+    steps=6, minibatches=1, samples_per_prompt=2, learning_rate=0.02, schedule="constant",
+    unfinished_score=None, evaluate_every=1,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("estimator", ["gae", "rloo"])
+@pytest.mark.parametrize("patience", [None, 1])
+def test_the_policy_that_scored_best_on_held_out_prompts_is_kept(
+    estimator: Any, patience: int | None
+) -> None:
+    """Half way the reward in training turns, so that the best policy is not the last."""
+    settings = WATCHED_PPO.changed(estimator=estimator, keep_best=True, patience=patience)
+
+    def build() -> OnPolicyTrainer:
+        def score(rollout: Rollout) -> torch.Tensor:
+            measured = min(rollout.rows) >= len(PROMPTS)
+            return count_sevens(rollout) * (1.0 if measured or made.done < 3 else -1.0)
+
+        made = trainer(settings, score, heldout=HELDOUT)
+        return made
+
+    session, built = LocalSession(), build()
+    result = built.train(session)
+    found = [row["heldout_score"] for row in session.history]
+    assert result.heldout_score == max(found)
+    assert result.best_step == found.index(max(found)) + 1
+    assert result.guard is None
+    assert built.evaluate()["heldout_score"] == result.heldout_score
+    if patience:  # the training ends with the first evaluation that is no better
+        assert found[:-1] == sorted(set(found[:-1]))
+    else:
+        assert len(found) == settings.steps
+        assert found[-1] < max(found)
+    assert_resume_is_exact(build, lambda t, s: t.train(s), lambda t: [*t.policy.hf.parameters()])
+
+
+def test_held_out_prompts_change_nothing_of_the_training() -> None:
+    """Nor does measuring on them: the same policy comes out."""
+    plain, watched = trainer(PPO), trainer(PPO.changed(evaluate_every=1), heldout=HELDOUT)
+    one, two = plain.train(), watched.train()
+    assert (one.score, one.responses, one.heldout_score) == (two.score, two.responses, None)
+    for a, b in zip(plain.policy.hf.parameters(), watched.policy.hf.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_guard_keeps_the_best_policy_too() -> None:
+    settings = WATCHED_PPO.changed(keep_best=True, kl_budget=1e-6, kl_in="reward")
+    built = trainer(settings, heldout=HELDOUT)
+    result = built.train()
+    assert result.guard is not None
+    assert built.evaluate()["heldout_score"] == result.heldout_score
+
+
+@pytest.mark.parametrize("name", ["keep_best", "patience"])
+def test_a_choice_by_what_is_kept_aside_needs_something_there(name: str) -> None:
+    more: dict[str, Any] = {name: 1, "evaluate_every": 1}
+    with pytest.raises(ConfigError, match=f"{name} goes by what is kept aside, and nothing is"):
+        trainer(PPO.changed(**more))
+    with pytest.raises(ConfigError, match="nothing is"):
+        train_supervised(tiny_llama(), EXAMPLES, SupervisedSettings(learning_rate=0.1, **more))
+    with pytest.raises(ConfigError, match="nothing is"):
+        train_reward(reward_model(), JUDGED, RewardSettings(learning_rate=0.1, **more), EFFECTS)
 
 
 @pytest.mark.parametrize("estimator", ["gae", "rloo"])

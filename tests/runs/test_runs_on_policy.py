@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from accord.errors import ConfigError
+from accord.errors import ConfigError, DataError
 from accord.learning.on_policy_settings import (
     GrpoSettings,
     OnPolicySettings,
@@ -157,3 +157,33 @@ def test_a_stage_and_python_have_the_same_settings(kind: str, trainer: type[Sett
         assert repr(of_stage[name]) == repr(field), name
     assert trainer.model_fields["learning_rate"].is_required()
     assert (of_stage["adam_beta2"].default, of_stage["warmup"].default) == (0.95, 0.05)
+
+
+@pytest.mark.parametrize("evaluation", ["2", "0.4", "own.jsonl"])
+def test_prompts_kept_aside_are_measured_and_never_trained_on(
+    prompts: Path, monkeypatch: pytest.MonkeyPatch, evaluation: str
+) -> None:
+    monkeypatch.chdir(prompts.parent)
+    lines = prompts.read_text().splitlines(keepends=True)
+    (prompts.parent / "own.jsonl").write_text("".join(lines[:2]))
+    settings = (
+        "steps: 3, prompts_per_step: 3, samples_per_prompt: 2, evaluate_every: 1, keep_best: true, "
+        f"evaluation: {evaluation}"
+    )
+    left = 5 if evaluation == "own.jsonl" else 3
+    plan, plain = planned(prompts, settings), planned(prompts, settings.split(", evaluate")[0])
+    assert (plan.tokens or 0) > 0 < (plain.tokens or 0)
+    assert any(note.startswith("kept aside: ") and "nothing" not in note for note in plan.notes)
+    result, metrics = ran(prompts, settings)
+    values = result["values"]
+    assert values["heldout"] == 2
+    assert values["heldout_score"] == max(row["heldout_score"] for row in metrics)
+    assert f"the best, of step {values['best_step']}, kept" in result["summary"]
+    assert values["responses"] == 2 * EpochOrder(left, 3, 1, 0).visited(3)
+
+
+def test_what_a_stage_keeps_by_held_out_measures_needs_them(prompts: Path) -> None:
+    with pytest.raises(ConfigError, match="keep_best goes by what is kept aside"):
+        recipe(prompts, "steps: 3, evaluate_every: 1, keep_best: true")
+    with pytest.raises(DataError, match="5 prompts, but 5 are to be kept aside"):
+        planned(prompts, "steps: 3, samples_per_prompt: 2, evaluation: 5")

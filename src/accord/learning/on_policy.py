@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -40,6 +41,7 @@ from accord.learning.order import EpochOrder
 from accord.learning.parallel import ALONE, World
 from accord.learning.session import LocalSession, Session, State
 from accord.learning.supervised import supervised_step
+from accord.learning.watching import Watch
 from accord.models.causal_lm import CausalLM
 from accord.models.scalar import ScalarModel
 from accord.sampling.rollout import Rollout, Sampler, SamplingSettings
@@ -48,6 +50,7 @@ from accord.text.packing import PackedStream, PromptGroup, micro_batches, pack, 
 
 POLICY_SUMS = ["policy_loss", "clip_share", "ratio_mean", "update_kl_tok"]
 VALUE_SUMS = ["value_loss", "value_clip_share"]
+HELDOUT = "heldout_score"
 LAST = ("score", "kl_seq", "finished_share")
 """Metrics of the last step that the result holds."""
 Score = Callable[[Rollout], Tensor]
@@ -57,7 +60,11 @@ Score = Callable[[Rollout], Tensor]
 @dataclass(frozen=True)
 class OnPolicyResult:
     """Counts (responses: sampled in all), the last step's mean score, share of finished responses
-    and KL (nats per sequence; None: not measured), and the guard that stopped it, if one did."""
+    and KL (nats per sequence; None: not measured), and the guard that stopped it, if one did.
+
+    heldout_score: of the weights that were kept (None: nothing was kept aside); best_step: after
+    which they were found, where keep_best chose them.
+    """
 
     steps: int
     optimizer_steps: int
@@ -68,6 +75,8 @@ class OnPolicyResult:
     kl_coefficient: float
     finished_share: float
     guard: str | None = None
+    heldout_score: float | None = None
+    best_step: int | None = None
 
 
 class OnPolicyTrainer:
@@ -75,8 +84,9 @@ class OnPolicyTrainer:
 
     `reference` None means the policy's adapter is switched off for the reference; without
     `measure_kl` neither is used. `value` is needed for the estimator "gae" only; it starts as a
-    copy of the reward model. `ptx` are supervised examples mixed in. With several processes
-    (`world`) each samples and scores its share of the prompts.
+    copy of the reward model. `ptx` are supervised examples mixed in. `heldout` are prompts that are
+    answered and scored, never learned from; to `score` their rows follow those of `prompts`. With
+    several processes (`world`) each samples and scores its share of the prompts.
     `seed`: of the order of prompts and minibatches, the samples and the demonstrations.
     """
 
@@ -92,7 +102,9 @@ class OnPolicyTrainer:
         ptx: Sequence[PromptGroup] = (),
         world: World = ALONE,
         seed: int = 0,
+        heldout: Sequence[Sequence[int]] = (),
     ) -> None:
+        settings.need_heldout(bool(heldout))
         if not prompts:
             raise DataError("there is nothing to sample from: 0 prompts")
         if settings.estimator == "gae" and value is None:
@@ -105,7 +117,13 @@ class OnPolicyTrainer:
             settings,
             ptx,
         )
-        self.world, self.seed = world, seed
+        self.world, self.seed, self.heldout = world, seed, heldout
+        self.watch = Watch(
+            settings,
+            partial(trainable_state, policy.hf),
+            partial(load_trainable, policy.hf),
+            highest=True,
+        )
         self.kl = KLController(settings.kl_coefficient, settings.kl_target, settings.kl_horizon)
         self.policy_optimizer = Optimizer(
             policy.parameters(), settings, settings.policy_updates, world
@@ -116,10 +134,11 @@ class OnPolicyTrainer:
             else None
         )
         fewest = fewest_prompts(len(prompts), settings.prompts_per_step, settings.minibatches)
+        fewest = min(fewest, len(heldout) or fewest)
         if world.size > fewest:
             raise ConfigError(
                 f"{world.size} processes share {fewest} prompts",
-                "use at least one prompt per process and step",
+                "use at least one prompt per process and step, and one kept aside",
             )
         per_epoch = -(-len(prompts) // settings.prompts_per_step)
         self.order = EpochOrder(
@@ -144,7 +163,7 @@ class OnPolicyTrainer:
         if (saved := session.restore()) is not None:
             self.load(saved)
         for step in range(self.done, s.steps):
-            if self.stopped:
+            if self.stopped or self.watch.stops:
                 break
             rollout = self.rollout(step)
             batch = self.experience(rollout)
@@ -159,12 +178,17 @@ class OnPolicyTrainer:
             self.done, self.tokens = step + 1, self.tokens + int(metrics["tokens"])
             self.last = {name: metrics[name] for name in LAST if name in metrics}
             self.stopped = why_stop(metrics, s, step + 1)
+            metrics |= self._measured(step + 1)
+            ends = self.stopped or self.watch.stops
             if on_step is not None:  # before the checkpoint: a kill in between repeats it
-                asked = on_step(step + 1, step + 1 if self.stopped else s.steps)
+                asked = on_step(step + 1, step + 1 if ends else s.steps)
                 self.stopped = self.stopped or asked or None
             if self.world.total(float(self.stopped is not None)):
                 self.stopped = self.stopped or "another process asked to stop"
-            session.end_step(step + 1, step + 1 if self.stopped else s.steps, metrics, self.state)
+            ends = self.stopped or self.watch.stops
+            if self.stopped:
+                self.watch.put_back()
+            session.end_step(step + 1, step + 1 if ends else s.steps, metrics, self.state)
         steps, score, kl_seq = (
             self.policy_optimizer.steps,
             self.last["score"],
@@ -181,7 +205,45 @@ class OnPolicyTrainer:
             self.kl.coefficient,
             self.last["finished_share"],
             self.stopped,
+            self.watch.kept.get(HELDOUT),
+            self.watch.best_step if s.keep_best else None,
         )
+
+    def _measured(self, done: int) -> dict[str, float]:
+        """Held-out measures where they are due after `done` steps; the training's end gives the
+        policy the weights that are to be kept."""
+        ends, found = done == self.settings.steps or self.stopped, dict[str, float]()
+        if self.heldout and (ends or self.watch.due(done)):
+            found = self.evaluate()
+            self.watch.see(done, found)
+        if ends or self.watch.stops:
+            self.watch.put_back()
+        return found
+
+    @torch.no_grad()
+    def evaluate(self) -> dict[str, float]:
+        """Mean score of a response to each held-out prompt, as the policy is paid less the KL, and
+        the share that finished. Every evaluation samples with the same seeds, so that they
+        differ by the policy alone."""
+        s = self.settings
+        mine = self.world.share([len(ids) + s.max_new_tokens for ids in self.heldout])
+        sampled = self.sampler.sample(
+            [self.heldout[i] for i in mine],
+            SamplingSettings(s.max_new_tokens, s.temperature),
+            [derive_seed(self.seed, "heldout", place) for place in mine],
+            1,
+        )
+        rollout = replace(sampled, rows=[len(self.prompts) + i for i in mine])
+        check_rollout(rollout, 1)
+        scores_EB = self.score(rollout)
+        check_scores(scores_EB, rollout, 0.0)
+        sums = self.world.totals(
+            {
+                HELDOUT: float(self.final_score(scores_EB, rollout).double().sum()),
+                "heldout_finished_share": float(sum(rollout.finished)),
+            }
+        )
+        return {name: value / len(self.heldout) for name, value in sums.items()}
 
     def rollout(self, step: int) -> Rollout:
         """Sample this process's share of the step's responses; the seed of a response derives from
@@ -451,6 +513,7 @@ class OnPolicyTrainer:
             "tokens": self.tokens,
             "last": self.last,
             "stopped": self.stopped,
+            "watch": self.watch.state(),
         }
 
     def load(self, state: State) -> None:
@@ -463,6 +526,7 @@ class OnPolicyTrainer:
         self.kl.load(state["kl"])
         self.done, self.tokens, self.last = state["done"], state["tokens"], state["last"]
         self.stopped = state["stopped"]
+        self.watch.load(state["watch"])
 
 
 def _add(sums: dict[str, float], values: dict[str, Tensor], total: int) -> None:

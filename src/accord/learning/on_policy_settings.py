@@ -14,7 +14,7 @@ from accord.learning.settings import (
     Share,
     Steps,
     Tokens,
-    TrainingSettings,
+    WatchedSettings,
 )
 from accord.validation import Unit
 
@@ -25,7 +25,7 @@ TokenNats = Annotated[float, Unit("nats per token")]
 Rewards = Annotated[float, Unit("rewards")]
 
 
-class OnPolicySettings(TrainingSettings):
+class OnPolicySettings(WatchedSettings):
     """Settings of PPO for language and its relatives: see `on_policy.OnPolicyTrainer`; defaults
     follow Ziegler et al. 2019 and Huang et al. 2024, but for `adam_beta2` and `warmup`."""
 

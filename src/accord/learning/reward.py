@@ -75,6 +75,7 @@ def train_reward(
     contrary to the reward learned with them.
     """
     groups, heldout = that_count(groups), that_count(heldout)
+    settings.need_heldout(bool(heldout))
     if not groups:
         raise DataError(
             "there is nothing to learn from: 0 judged prompts", "collect feedback first"

@@ -57,6 +57,7 @@ def train_rows(
     on_step(step, total) is called; where the training stops early, its last call has step = total.
     `start`: metrics before the first update. `blocks`: see `EpochOrder`.
     """
+    settings.need_heldout(evaluate is not None)
     session = session or LocalSession()
     order = EpochOrder(count, settings.batch, settings.epochs, seed, blocks)
     total = settings.max_steps or order.steps
@@ -87,7 +88,7 @@ def train_rows(
         values, used = gradient(rows)
         tokens += used
         values |= {"tokens": float(used), **optimizer.step(f"step {step} {where}")}
-        if evaluate is not None and (step == total or _due(step, settings.evaluate_every)):
+        if evaluate is not None and (step == total or watch.due(step)):
             measured = evaluate()
             values |= measured
             watch.see(step, measured)
@@ -118,10 +119,6 @@ def at_rows(rows: Sequence[int], values: Tensor, count: int) -> Tensor:
     placed = values.new_zeros(count, *values.shape[1:])
     placed[list(rows)] = values
     return placed
-
-
-def _due(step: int, every: int) -> bool:
-    return bool(every) and step % every == 0
 
 
 @torch.no_grad()

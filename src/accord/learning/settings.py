@@ -60,7 +60,47 @@ class TrainingSettings(OptimizerSettings):
     )
 
 
-class RowSettings(TrainingSettings):
+class WatchedSettings(TrainingSettings):
+    """Settings of a trainer that measures on what was kept aside."""
+
+    evaluate_every: Steps = Field(
+        0, ge=0, description="Steps between held-out measures; 0: only at the end."
+    )
+    keep_best: bool = Field(
+        False,
+        description="Keep the weights that were best on what was kept aside (lowest loss, highest "
+        "reward), not the last ones.",
+    )
+    patience: Annotated[int, Unit("evaluations")] | None = Field(
+        None,
+        ge=1,
+        description="Stop early when so many evaluations in a row are no better than the best.",
+    )
+
+    @model_validator(mode="after")
+    def _evaluates(self) -> WatchedSettings:
+        for name in self._watched():
+            if not self.evaluate_every:
+                raise ConfigError(
+                    f"{name} needs held-out measures along the way, and evaluate_every is 0",
+                    "set evaluate_every to the steps between them",
+                )
+        return self
+
+    def need_heldout(self, there: bool) -> None:
+        """Raise ConfigError where what was kept aside decides, and it is not `there`."""
+        for name in self._watched():
+            if not there:
+                raise ConfigError(
+                    f"{name} goes by what is kept aside, and nothing is",
+                    "set evaluation (in Python: heldout), or leave it out",
+                )
+
+    def _watched(self) -> list[str]:
+        return [name for name in ("keep_best", "patience") if getattr(self, name)]
+
+
+class RowSettings(WatchedSettings):
     """Settings of a trainer that goes over given rows."""
 
     epochs: Annotated[float, Unit("passes")] = Field(1.0, gt=0, description="Passes over the rows.")
@@ -68,27 +108,6 @@ class RowSettings(TrainingSettings):
     max_steps: Steps | None = Field(
         None, ge=1, description="Optimiser steps, in place of epochs; null: as many as these take."
     )
-    evaluate_every: Steps = Field(
-        0, ge=0, description="Steps between held-out measures; 0: only at the end."
-    )
-    keep_best: bool = Field(
-        False, description="Keep the weights whose held-out loss was lowest, not the last ones."
-    )
-    patience: Annotated[int, Unit("evaluations")] | None = Field(
-        None,
-        ge=1,
-        description="Stop early when so many evaluations in a row bring no lower held-out loss.",
-    )
-
-    @model_validator(mode="after")
-    def _evaluates(self) -> RowSettings:
-        for name in ("keep_best", "patience"):
-            if getattr(self, name) and not self.evaluate_every:
-                raise ConfigError(
-                    f"{name} needs held-out measures along the way, and evaluate_every is 0",
-                    "set evaluate_every to the steps between them",
-                )
-        return self
 
 
 class SupervisedSettings(RowSettings):

@@ -6,34 +6,39 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from accord.learning.settings import RowSettings
+from accord.learning.settings import WatchedSettings
 
 Weights = dict[str, Any]
 
 
 class Watch:
-    """What the evaluations found so far; the first of their values is the loss that decides.
+    """What the evaluations found so far; the first of their values decides: a loss, or where
+    `highest` is set a reward.
 
     take, put: copy the model's weights, and give it such a copy; kept: values of the weights that
-    the model will have; best_step: the update after which the loss was lowest.
+    the model will have; best: the lowest loss (of rewards: of their negatives); best_step: the
+    update after which it was found.
     """
 
     def __init__(
         self,
-        settings: RowSettings,
+        settings: WatchedSettings,
         take: Callable[[], Weights],
         put: Callable[[Weights], object],
+        highest: bool = False,
     ) -> None:
         self.settings, self._take, self._put = settings, take, put
+        self._sign = -1.0 if highest else 1.0
         self.best, self.best_step, self.waited = math.inf, 0, 0
         self.kept: dict[str, float] = {}
         self.weights: Weights | None = None
 
     def see(self, step: int, values: Mapping[str, float]) -> None:
         """Take in the evaluation after update `step`."""
-        better = next(iter(values.values())) < self.best
+        loss = self._sign * next(iter(values.values()))
+        better = loss < self.best
         if better:
-            self.best, self.best_step, self.waited = next(iter(values.values())), step, 0
+            self.best, self.best_step, self.waited = loss, step, 0
             if self.settings.keep_best:
                 self.weights = self._take()
         else:
@@ -41,13 +46,18 @@ class Watch:
         if better or not self.settings.keep_best:
             self.kept = dict(values)
 
+    def due(self, step: int) -> bool:
+        """Whether update `step` is one after which an evaluation is asked for along the way."""
+        every = self.settings.evaluate_every
+        return bool(every) and step % every == 0
+
     @property
     def stops(self) -> bool:
-        """Whether the loss has not fallen for as many evaluations as are waited for."""
+        """Whether as many evaluations as are waited for were no better than the best."""
         return self.settings.patience is not None and self.waited >= self.settings.patience
 
     def put_back(self) -> None:
-        """Give the model the weights with the lowest loss, where they are to be kept."""
+        """Give the model the best weights, where they are to be kept."""
         if self.weights is not None:
             self._put(self.weights)
 

@@ -3,13 +3,14 @@ relatives."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from accord.errors import DataError
+from accord.feedback.formats.source import DataSpec
 from accord.learning.on_policy_settings import (
     GrpoSettings,
     OnPolicySettings,
@@ -20,10 +21,11 @@ from accord.runs.context import StageContext
 from accord.runs.inputs import Demonstrations, Prompts
 from accord.runs.plan import Plan
 from accord.runs.stage import StageConfig, StageResult
+from accord.runs.stages.aside import aside_text, kept_back, left_to_train, set_aside
 from accord.runs.stages.before_after import BeforeAfter
 from accord.runs.stages.policy import TuningStage, examine_along, load_policy, save_policy
 from accord.runs.stages.scoring import RewardSources
-from accord.runs.stages.settings import LengthConfig, Limit, TuningConfig, assumed
+from accord.runs.stages.settings import Aside, LengthConfig, Limit, TuningConfig, assumed
 
 if TYPE_CHECKING:
     from accord.learning.on_policy import OnPolicyResult
@@ -63,11 +65,19 @@ class PpoConfig(RewardSources, TuningConfig, OnPolicySettings):
         description="Guard: stop when gold falls beyond chance while the proxy rises "
         "(needs evaluate.gold).",
     )
+    evaluation: Aside | Prompts | None = Field(
+        None,
+        description=(
+            "Prompts that are answered and scored and not trained on: how many from the end, their"
+            " share, or data of their own; null: none."
+        ),
+    )
     samples: int = Field(
         8,
         ge=0,
         description=(
-            "How many of the prompts are answered before and after the training for people to read."
+            "How many of the prompts, of what is kept aside where that is, are answered before and"
+            " after the training for people to read."
         ),
     )
     ptx: Demonstrations | None = Field(
@@ -128,13 +138,16 @@ class Ppo(TuningStage):
         from accord.runs.stages import planning
 
         model = planning.look_at_tuned(config, context)
-        found = planning.rehearse(lambda lm: _prompts(config, lm, context), model)
+        found = planning.rehearse(lambda lm: _prompts(config, config.prompts, lm, context), model)
+        own = planning.rehearse(lambda lm: _own_heldout(config, lm, context), model)
         config.check_functions([row for _, row in found or ()], context)
         if config.ptx is not None:
             planning.rehearse(lambda lm: _ptx(config, lm, context), model)
         prompts = planned_rows(config.prompts, context) or config.steps * config.prompts_per_step
         if found is not None:
             prompts = planning.whole(len(found), context)
+        apart = len(own or ()) or kept_back(prompts, config.evaluation)
+        prompts = left_to_train(prompts, config.evaluation, "prompts")
         fewest_prompts(prompts, config.prompts_per_step, config.minibatches)
         visited = EpochOrder(prompts, config.prompts_per_step, 1, 0).visited(config.steps)
         fewer = smaller_steps(prompts, config.prompts_per_step, config.steps)
@@ -144,11 +157,14 @@ class Ppo(TuningStage):
             f"{config.steps} rollouts, {updates} updates",
             fewer,
             None if config.measure_kl else NO_KL,
+            f"kept aside: {aside_text(config.evaluation)}",
         ]
         sampled = responses * config.max_new_tokens
-        asked = responses * assumed(config.max_prompt_tokens)
+        each = float(assumed(config.max_prompt_tokens))
         if found:
-            asked = round(responses * planning.lengths_of([ids for ids, _ in found]) / len(found))
+            each = planning.lengths_of([ids for ids, _ in found]) / len(found)
+        asked = round(responses * each)
+        evaluations = apart * (config.steps // (config.evaluate_every or config.steps) + 1)
         models, references = 2 if config.estimator == "gae" else 1, int(config.measure_kl)
 
         def work(share: float) -> TokenWork:
@@ -157,7 +173,11 @@ class Ppo(TuningStage):
             here = TokenWork(
                 trained=models * config.epochs * seen, scored=scored, sampled=round(share * sampled)
             )
-            return here + examination(config.evaluate).times(share)
+            answered = share * config.max_new_tokens
+            aside = TokenWork(
+                scored=round(evaluations * (each + answered)), sampled=round(evaluations * answered)
+            )
+            return here + aside + examination(config.evaluate).times(share)
 
         return planning.training_plan(
             config,
@@ -175,11 +195,24 @@ class Ppo(TuningStage):
 
     def run(self, config: PpoConfig, context: StageContext) -> StageResult:
         models = _load(config, context)
-        prompts = _prompts(config, models.policy, context)
-        shown = BeforeAfter(models.policy, [ids for ids, _ in prompts], config.samples, context)
-        result = _train(config, models, prompts, context)
+        data = _load_prompts(config, models.policy, context)
+        asked = [ids for ids, _ in data.heldout or data.prompts]
+        shown = BeforeAfter(models.policy, asked, config.samples, context)
+        result = _train(config, models, data, context)
         shown.write()
-        return _save(config, models.policy, result, len(prompts), context)
+        return _save(config, models.policy, result, data, context)
+
+
+Encoded = list[tuple[list[int], "PromptRow"]]
+"""Token ids of prompts, and the prompts as in the data with the columns that functions use."""
+
+
+@dataclass(frozen=True)
+class PromptData:
+    """What an on-policy stage samples from, and what it only measures on."""
+
+    prompts: Encoded
+    heldout: Encoded
 
 
 @dataclass(frozen=True)
@@ -206,7 +239,7 @@ def _load(config: PpoConfig, context: StageContext) -> PpoModels:
 def _train(
     config: PpoConfig,
     models: PpoModels,
-    prompts: Sequence[tuple[list[int], PromptRow]],
+    data: PromptData,
     context: StageContext,
 ) -> OnPolicyResult:
     from accord.learning.on_policy import OnPolicyTrainer
@@ -217,7 +250,7 @@ def _train(
     scorer = Scorer(
         config,
         models.reward,
-        [row for _, row in prompts],
+        [row for _, row in (*data.prompts, *data.heldout)],
         context.encoder(policy),
         config.micro_batch_tokens,
     )
@@ -227,10 +260,11 @@ def _train(
         models.value,
         BuiltinSampler(policy),
         scorer,
-        [ids for ids, _ in prompts],
+        [ids for ids, _ in data.prompts],
         config,
         _ptx(config, policy, context),
         seed=context.seed,
+        heldout=[ids for ids, _ in data.heldout],
     )
     on_step = examine_along(config, policy, context, config.stop_when_gold_turns)
     result = trainer.train(context.session(_note, **config.checkpoints.model_dump()), on_step)
@@ -243,7 +277,7 @@ def _save(
     config: PpoConfig,
     policy: CausalLM,
     result: OnPolicyResult,
-    prompts: int,
+    data: PromptData,
     context: StageContext,
 ) -> StageResult:
     """The policy, with how far it went and why it stopped, if a guard stopped it."""
@@ -258,7 +292,12 @@ def _save(
         f"{result.steps} steps, {result.optimizer_steps} updates; "
         f"score {result.score:.2f}{_unfinished(result.finished_share)}{distance}"
     )
-    if fewer := smaller_steps(prompts, config.prompts_per_step, result.steps):
+    if result.heldout_score is not None:
+        values |= {"heldout": len(data.heldout)}
+        summary += f"; held out: score {result.heldout_score:.2f}"
+    if result.best_step is not None:
+        summary += f", the best, of step {result.best_step}, kept"
+    if fewer := smaller_steps(len(data.prompts), config.prompts_per_step, result.steps):
         summary += f"; {fewer}"
     if result.guard:
         summary += f"; stopped by a guard: {result.guard}"
@@ -291,11 +330,26 @@ def _value(config: PpoConfig, reward: RewardModel | None, context: StageContext)
     return ScalarModel.from_causal_lm(trunk, context.seed, lora)
 
 
-def _prompts(
-    config: PpoConfig, model: Language, context: StageContext
-) -> list[tuple[list[int], PromptRow]]:
-    """(token ids, prompt as in the data, with the columns that functions use) of all prompts within
-    the limit."""
+def _load_prompts(config: PpoConfig, model: Language, context: StageContext) -> PromptData:
+    """Prompts to sample from and prompts kept aside, a prompt on one side."""
+    apart = _own_heldout(config, model, context)
+    prompts = _prompts(config, config.prompts, model, context)
+    if isinstance(config.evaluation, (int, float)):
+        prompts, apart = set_aside(prompts, config.evaluation, lambda one: tuple(one[0]), "prompts")
+        context.say(f"{len(prompts):,} prompts to train on, {len(apart):,} more kept aside")
+    return PromptData(prompts, apart)
+
+
+def _own_heldout(config: PpoConfig, model: Language, context: StageContext) -> Encoded:
+    """Prompts to measure on, where they are data of their own."""
+    if config.evaluation is None or isinstance(config.evaluation, (int, float)):
+        return []
+    with context.about("evaluation"):
+        return _prompts(config, config.evaluation, model, context)
+
+
+def _prompts(config: PpoConfig, spec: DataSpec, model: Language, context: StageContext) -> Encoded:
+    """All prompts of some data within the limit."""
     from accord.runs.dropping import refuse_dropping
     from accord.runs.reading import read_prompt_rows
     from accord.runs.stages.lengths import found_limits
@@ -303,7 +357,7 @@ def _prompts(
     from accord.text.dropping import Need
 
     encoder = context.encoder(model)
-    rows = read_prompt_rows(config.prompts, context, used=config.columns_used())
+    rows = read_prompt_rows(spec, context, used=config.columns_used())
     ids = [(encoder.prompt(row.prompt, str(i)), row) for i, row in enumerate(rows, 1)]
     needs = [Need(len(tokens)) for tokens, _ in ids]
     lengths = LengthConfig(

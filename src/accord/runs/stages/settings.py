@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from accord.learning.settings import WatchedSettings
 from accord.runs.inputs import GoldName, PolicyName, Prompts, RewardName
 from accord.runs.stage import StageConfig
 from accord.validation import Settings
@@ -80,6 +81,12 @@ class TrainingConfig(StageConfig):
 
     lora: LoraConfig | None = Field(None, description="Train adapters instead of all weights.")
     checkpoints: CheckpointConfig = Field(CheckpointConfig(), description="When and how many.")
+
+    @model_validator(mode="after")
+    def _keeps_something_aside(self) -> TrainingConfig:
+        if isinstance(self, WatchedSettings) and "evaluation" in type(self).model_fields:
+            self.need_heldout(getattr(self, "evaluation") is not None)  # noqa: B009 (a subclass's)
+        return self
 
 
 class ShowsAnswers(StageConfig):
