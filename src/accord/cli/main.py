@@ -376,6 +376,25 @@ def watch(places: tuple[Path, ...], to: tuple[str, ...], once: bool) -> None:
     watch(places, to, once)
 
 
+@main.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--all", "everything", is_flag=True, help="Every measure, not those of arms alone.")
+@click.option("--json", "as_json", is_flag=True, help="For machines.")
+@guarded
+def compare(runs: tuple[Path, ...], everything: bool, as_json: bool) -> None:
+    """Runs side by side: verdicts, settings that differ, measures, costs, and paired differences.
+
+    \b
+    accord compare runs/a runs/b [runs/c …]
+
+    Differences are taken prompt by prompt between the last points of arms of the same name, the
+    first run being what the others are compared with; rewards only where the same model gave them.
+    """
+    from accord.cli.compare import show
+
+    show(runs, everything, as_json)
+
+
 @main.group()
 def runs() -> None:
     """List runs, show one, delete some."""

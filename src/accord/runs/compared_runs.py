@@ -1,0 +1,244 @@
+"""Runs side by side: what was set, what came out, and paired differences on the prompts that they
+share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from accord.errors import ConfigError, DataError
+from accord.examine.measures import Measure, measures
+from accord.files import read_json_if_whole, read_jsonl
+from accord.report.sinks.sink import flat
+from accord.runs.context import RESULT
+from accord.runs.evidence import evidence_files, read_evidence
+from accord.statistics.means import Estimate, paired_difference
+from accord.validation import read_yaml
+
+QUANTITIES = {
+    "gold": "gold reward of the response, its own units",
+    "proxy": "reward model's score, mean over members, its own units",
+    "tokens": "length of the response, tokens",
+    "finished": "responses that end with EOS, share",
+}
+"""What is compared prompt by prompt, with its unit."""
+SCORERS = {"gold": "gold", "proxy": "reward"}
+"""Quantities that are comparable only where the same scorer gave them: the key of the examine
+stage's settings that names it."""
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ComparedRun(_Model):
+    """One run. state: its verdict's outcome, or how far it came; facts: what stands at the top, by
+    label; measures: see `accord.examine.measures`; stages: cost of each, by name."""
+
+    name: str
+    folder: str
+    outcome: str
+    reason: str
+    facts: dict[str, str]
+    measures: dict[str, Measure]
+    stages: dict[str, dict[str, float]]
+    missing: str = ""
+
+
+class PairedArm(_Model):
+    """Of one arm: the run less the first run, over the prompts that both were asked. why_not: the
+    reason where it is not measurable."""
+
+    arm: str
+    run: str
+    quantity: str
+    prompts: int
+    difference: Estimate | None
+    why_not: str = ""
+
+
+class RunComparison(_Model):
+    """The first run is what the others are compared with. settings: those that differ, by dotted
+    name, a text per run ("–" where a run has none)."""
+
+    runs: list[ComparedRun]
+    settings: dict[str, list[str]]
+    paired: list[PairedArm]
+
+
+def compare_runs(folders: Sequence[Path]) -> RunComparison:
+    """Raises ConfigError for fewer than two runs, the same run twice, or a place that holds
+    none."""
+    places = [folder.resolve() for folder in folders]
+    if len(places) < 2 or len(set(places)) < len(places):
+        raise ConfigError(
+            "a comparison needs two runs or more, each once", "accord compare RUN RUN [RUN …]"
+        )
+    recipes = [_recipe(folder) for folder in folders]
+    names = _names(folders)
+    runs = [
+        _run(name, folder, recipe)
+        for name, folder, recipe in zip(names, folders, recipes, strict=True)
+    ]
+    paired = [
+        one
+        for name, folder in zip(names[1:], folders[1:], strict=True)
+        for one in _paired(folders[0], folder, name)
+    ]
+    return RunComparison(runs=runs, settings=_differing(recipes), paired=paired)
+
+
+def _recipe(folder: Path) -> dict[str, Any]:
+    path = folder / "recipe.yaml"
+    if not path.is_file():
+        raise ConfigError(
+            f"there is no run in {folder}: it has no recipe.yaml",
+            "accord runs list shows what there is; accord compare takes directories of accord run",
+        )
+    found: dict[str, Any] = read_yaml(
+        path.read_text(encoding="utf-8"), str(path), "it is written by accord run"
+    )
+    return found
+
+
+def _names(folders: Sequence[Path]) -> list[str]:
+    """Names of the directories, or their paths where two are the same."""
+    names = [folder.resolve().name for folder in folders]
+    return names if len(set(names)) == len(names) else [str(folder) for folder in folders]
+
+
+def _run(name: str, folder: Path, recipe: Mapping[str, Any]) -> ComparedRun:
+    records = [
+        json.loads(path.read_text(encoding="utf-8"))
+        for path in sorted(folder.glob(f"stages/*/{RESULT}"))
+    ]
+    costs = {
+        record["stage"]: {key: float(record[key]) for key in ("seconds", "cpu_seconds", "peak_mib")}
+        for record in records
+    }
+    verdict = read_json_if_whole(folder / "verdict.json") or {}
+    missing, found = "", dict[str, Measure]()
+    try:
+        found = measures(read_evidence(folder)[0])
+    except DataError as error:
+        missing = error.message
+    environment = read_json_if_whole(folder / "environment.json") or {}
+    tuned_from = (costs.get("sft") or {}).get("cpu_seconds", 0.0)
+    total = sum(cost["cpu_seconds"] for cost in costs.values())
+    facts = {
+        "recipe": str(recipe.get("name", "–")),
+        "seed": str(recipe.get("seed", "–")),
+        "accord": str((environment.get("versions") or {}).get("accord", "–")),
+        "minutes": f"{sum(cost['seconds'] for cost in costs.values()) / 60:.1f}",
+        "CPU minutes": f"{total / 60:.1f}",
+        "CPU time by fine-tuning's": f"{total / tuned_from:.1f} times" if tuned_from else "–",
+        "peak memory, MiB": f"{max((cost['peak_mib'] for cost in costs.values()), default=0):,.0f}",
+        "stages done": f"{len(records)} of {len(recipe.get('stages', ()))}",
+    }
+    return ComparedRun(
+        name=name,
+        folder=str(folder),
+        outcome=str(verdict.get("outcome") or "no verdict"),
+        reason=str(verdict.get("reason") or ""),
+        facts=facts,
+        measures=found,
+        stages=costs,
+        missing=missing,
+    )
+
+
+def _differing(recipes: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    hidden = ("parameters", "about")
+    texts = [
+        flat({key: value for key, value in recipe.items() if key not in hidden})
+        for recipe in recipes
+    ]
+    keys = dict.fromkeys(key for text in texts for key in text)
+    rows = {key: [text.get(key, "–") for text in texts] for key in keys}
+    return {key: row for key, row in rows.items() if len(set(row)) > 1}
+
+
+def _paired(first: Path, other: Path, name: str) -> list[PairedArm]:
+    """Of arms that both runs have, at their last point."""
+    ours, theirs = _points(first), _points(other)
+    found: list[PairedArm] = []
+    for arm in (arm for arm in ours if arm in theirs):
+        before, after = ({row["prompt"]: row for row in rows[arm]} for rows in (ours, theirs))
+        shared = [prompt for prompt in before if prompt in after]
+        for quantity in QUANTITIES:
+            why_not = _why_not(quantity, shared, before, after, first, other)
+            difference = None
+            if not why_not:
+                values = [
+                    [_value(rows[prompt], quantity) for prompt in shared]
+                    for rows in (after, before)
+                ]
+                difference = paired_difference(*map(_array, values))
+            one = PairedArm(
+                arm=arm,
+                run=name,
+                quantity=quantity,
+                prompts=len(shared),
+                difference=difference,
+                why_not=why_not,
+            )
+            found.append(one)
+    return found
+
+
+def _why_not(
+    quantity: str,
+    shared: Sequence[str],
+    before: Mapping[str, Any],
+    after: Mapping[str, Any],
+    first: Path,
+    other: Path,
+) -> str:
+    if not shared:
+        return "no prompt in common"
+    scorer = SCORERS.get(quantity)
+    if scorer is not None:
+        hashes = {_scorer(first, scorer), _scorer(other, scorer)}
+        if None in hashes or len(hashes) > 1:
+            return f"scored by different {'gold rewards' if scorer == 'gold' else 'reward models'}"
+    if any(rows[shared[0]].get(quantity) is None for rows in (before, after) if scorer):
+        return "not measured"
+    return ""
+
+
+def _scorer(folder: Path, key: str) -> str | None:
+    """Hash of what the last examine stage scored by."""
+    files = evidence_files(folder)
+    record = read_json_if_whole(files[-1].with_name(RESULT)) if files else None
+    if not record:
+        return None
+    config = read_yaml((files[-1].with_name("config.yaml")).read_text(encoding="utf-8"), "", "")
+    named = ((config.get("evaluate") or {}) if isinstance(config, dict) else {}).get(key)
+    found = record["inputs"].get(str(named))
+    return str(found) if found else None
+
+
+def _points(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """Rows of the last point of each tuned stage, by name."""
+    found = {}
+    for stage in sorted(folder.glob("stages/*/points")):
+        files = sorted(stage.glob("*.jsonl"))
+        if files:
+            found[stage.parent.name.partition("-")[2]] = read_jsonl(files[-1])
+    return found
+
+
+def _value(row: Mapping[str, Any], quantity: str) -> float:
+    if quantity == "proxy":
+        return float(sum(row["proxy"]) / len(row["proxy"]))
+    return float(row["response_tokens" if quantity == "tokens" else quantity])
+
+
+def _array(values: Sequence[float]) -> Any:
+    import numpy as np
+
+    return np.asarray(values)
