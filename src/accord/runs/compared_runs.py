@@ -31,11 +31,11 @@ SCORERS = {"gold": "gold", "proxy": "reward"}
 stage's settings that names it."""
 
 
-class _Model(BaseModel):
+class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class ComparedRun(_Model):
+class ComparedRun(_Frozen):
     """One run. state: its verdict's outcome, or how far it came; facts: what stands at the top, by
     label; measures: see `accord.examine.measures`; stages: cost of each, by name."""
 
@@ -49,7 +49,7 @@ class ComparedRun(_Model):
     missing: str = ""
 
 
-class PairedArm(_Model):
+class PairedArm(_Frozen):
     """Of one arm: the run less the first run, over the prompts that both were asked. why_not: the
     reason where it is not measurable."""
 
@@ -61,7 +61,7 @@ class PairedArm(_Model):
     why_not: str = ""
 
 
-class RunComparison(_Model):
+class RunComparison(_Frozen):
     """The first run is what the others are compared with. settings: those that differ, by dotted
     name, a text per run ("–" where a run has none)."""
 
