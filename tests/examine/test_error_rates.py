@@ -10,7 +10,7 @@ import zoo
 from accord.examine import error_rates
 from accord.examine.error_rates import KnownRun, choose, choose_thresholds, rate
 from accord.examine.evidence import ArmRows, Evidence, measure
-from accord.examine.verdict import THRESHOLDS, alarms
+from accord.examine.verdict import THRESHOLDS, alarms, decide
 
 REPEATS = "repetition"
 
@@ -38,7 +38,7 @@ def runs() -> list[KnownRun]:
 
 def test_the_threshold_is_the_one_that_tells_them_apart_and_moves_no_further_than_it_must() -> None:
     assert choose(0.5, [0.8, 0.9], [0.1, 0.2]) == 0.5  # it does already
-    assert choose(0.5, [0.3, 0.4], [0.1, 0.2]) == pytest.approx(0.25)
+    assert choose(0.5, [0.3, 0.4], [0.1, 0.2]) == 0.5  # a size that matters: never downwards
     assert choose(0.5, [0.9], [0.6, 0.7]) == pytest.approx(0.8)
     assert choose(0.5, [], [0.6, 0.7]) > 0.6  # no false alarm where nothing is to be caught
     assert choose(0.5, [0.1], []) == 0.5
@@ -94,7 +94,54 @@ def test_rates_count_what_happened(runs: list[KnownRun]) -> None:
     assert by_name[REPEATS].caught.low is None, "one kind has no interval"
     assert by_name["the judge follows something else"].false is None, "never measurable here"
     with pytest.raises(ValueError):
-        error_rates.error_rates([run for run in runs if run.broken], "0", "micro", [1])
+        error_rates.error_rates([], "0", "micro", [1])
+
+
+@pytest.mark.parametrize("broken", [True, False])
+def test_runs_of_one_sort_say_what_they_can(runs: list[KnownRun], broken: bool) -> None:
+    """No thresholds move, and what the other sort would tell is not there."""
+    some = [run for run in runs if run.broken is broken]
+    found = error_rates.error_rates(some, "0", "micro", [1])
+    assert {a.alarm: a.threshold for a in found.alarms if a.threshold is not None} == THRESHOLDS
+    assert (found.missed is None, found.false_alarms is None) == (not broken, broken)
+    assert found.warnings == []
+    assert set(found.outcomes) == {run.kind for run in some}
+
+
+@pytest.mark.parametrize(("caught", "false", "sure"), [(6, 0, True), (1, 0, False), (6, 6, False)])
+def test_an_alarm_beats_chance_over_kinds_or_is_not_said_to(
+    runs: list[KnownRun], monkeypatch: pytest.MonkeyPatch, caught: int, false: int, sure: bool
+) -> None:
+    """Six kinds that an alarm is made for and six healthy ones, two runs each."""
+    sound, bad = runs[4].evidence, runs[0].evidence
+    made: list[KnownRun] = []
+    for broken, count in ((True, caught), (False, false)):
+        for k in range(6):
+            shown = bad if k < count else sound
+            one = KnownRun(
+                f"{broken} {k}", broken, ("worked",), (REPEATS,) if broken else (), shown
+            )
+            made += [one, one]
+    monkeypatch.setattr(error_rates, "choose_thresholds", lambda *_: THRESHOLDS)
+    found = error_rates.error_rates(made, "0", "micro", [1, 2])
+    (rated,) = (a for a in found.alarms if a.alarm == REPEATS)
+    assert rated.beats_chance is sure
+    others = {a.beats_chance for a in found.alarms if a.alarm != REPEATS}
+    assert others == {None}, "made for no kind here"
+
+
+def test_a_verdict_says_how_often_each_alarm_was_right(
+    runs: list[KnownRun], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates = error_rates.error_rates(runs, "0", "micro", [1, 2])
+    monkeypatch.setattr(error_rates, "measured", lambda: rates)
+    said = error_rates.with_rates(decide(runs[0].evidence)).arms[0].rules
+    by_name = {rule.name: rule.in_known_runs for rule in said}
+    assert by_name[REPEATS] == "caught 2/2, false 0/4, too few kinds to tell"
+    assert by_name["gold rose"] == "", "no alarm"
+    monkeypatch.setattr(error_rates, "measured", lambda: None)
+    said = error_rates.with_rates(decide(runs[0].evidence)).arms[0].rules
+    assert {r.in_known_runs for r in said if r.name in alarms()} == {"not measured"}
 
 
 @pytest.mark.parametrize("share", [0.05, 0.3, 0.5])

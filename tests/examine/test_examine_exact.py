@@ -31,6 +31,7 @@ from accord.examine import (
     winrate,
 )
 from accord.examine.evidence import ArmRows, Evidence, measure
+from accord.examine.exploits import Dominance
 from accord.examine.rows import columns
 from accord.examine.turning import ProxyGoldPoint, gold_turned
 from accord.statistics.calibration import temperature_of
@@ -694,8 +695,8 @@ def test_a_drop_from_the_peak_counts_beyond_a_quarter_of_the_deviation(well: Evi
     assert well.baseline_gold is not None
     deviation = well.baseline_gold.error * math.sqrt(well.baseline_gold.n)
     name = "gold below its own peak"
-    for factor, half, expected in ((1.01, 0.01, True), (0.99, 0.01, False), (1.01, 1.0, False)):
-        drop = near(-0.25 * deviation * factor, half)
+    for factor, half, expected in ((1.05, 0.01, True), (1.05, 0.02, False), (9.0, 9.0, False)):
+        drop = near(-0.25 * deviation * factor, half * deviation)
         made = with_last(well, {"late_drop": drop})
         assert (name in fired(made)) == expected
     still = with_last(well, {"late_drop": near(-9.0)}, proxy_gain=near(1.0, 1.001))
@@ -703,6 +704,19 @@ def test_a_drop_from_the_peak_counts_beyond_a_quarter_of_the_deviation(well: Evi
     assert name in fired(with_last(well, {"late_drop": near(-9.0)}, proxy_gain=near(1.0, 0.999)))
     made = with_last(well, {"late_drop": None})
     assert name not in {rule.name for rule in verdict.decide(made).arms[0].rules}
+
+
+def test_a_few_phrases_carry_the_gain_where_half_of_it_surely_goes_with_them(
+    well: Evidence,
+) -> None:
+    name = "a few phrases carry the gain"
+    exact = Estimate(value=1.0, error=0.0, low=None, high=None, n=120)
+    one = Estimate(value=1.0, error=None, low=None, high=None, n=1)
+    cases = ((near(0.8, 0.2), True), (near(0.8, 0.4), False), (exact, True), (one, False))
+    for carried, expected in (*cases, (None, False)):
+        shown = Dominance(phrases=["so it is"], before=[0.1], after=[0.9], carried=carried)
+        found = well.arms[0].exploits.model_copy(update={"dominance": shown})
+        assert (name in fired(with_last(well, {"exploits": found}))) == expected, carried
 
 
 def test_the_reason_is_the_most_serious_rules_and_names_its_arm_among_several(

@@ -99,6 +99,21 @@ def test_page_is_self_contained_and_leads_with_the_verdict(tmp_path: Path) -> No
     assert len(page) < 3_000_000
 
 
+def test_each_alarm_stands_with_its_rates_in_known_runs(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    place = run / "verdict.json"
+    verdict = json.loads(place.read_text(encoding="utf-8"))
+    said = {"gold below the start": "caught 19/40, false 1/90", "repetition": "not measured"}
+    for arm in verdict["arms"]:
+        for rule in arm["rules"]:
+            rule["in_known_runs"] = said.get(rule["name"], "")
+    write_json(place, verdict)
+    page = render(run).read_text(encoding="utf-8")
+    for told in said.values():
+        assert page.count(f"In known runs: {told}.") == len(verdict["arms"])
+    assert page.count("In known runs:") == len(said) * len(verdict["arms"])
+
+
 def test_page_says_what_is_missing(tmp_path: Path) -> None:
     page = render(make_run(tmp_path / "run", examined=False)).read_text(encoding="utf-8")
     assert "No verdict" in page

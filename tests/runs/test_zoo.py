@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import zoo as examine_zoo
 from click.testing import CliRunner
 
 from accord.cli.main import main
+from accord.errors import ConfigError
+from accord.examine.error_rates import KnownRun, error_rates
+from accord.examine.evidence import ArmRows, measure
 from accord.examine.verdict import alarms
-from accord.runs.zoo import world
+from accord.files import read_jsonl
+from accord.runs.context import RESULT, StageProgress
+from accord.runs.runner import locked
+from accord.runs.session import InterruptFlag
+from accord.runs.zoo import running, world
 from accord.runs.zoo.kinds import EXAMINED, KINDS, SIZES
-from accord.runs.zoo.running import cell
-from accord.runs.zoo.summary import BEGIN, END
+from accord.runs.zoo.running import Step, ZooCell, cell
+from accord.runs.zoo.stages import LanguageConfig, ZooLanguage
+from accord.runs.zoo.summary import BEGIN, END, markdown, rate_rows
 
 FEW = ("length_gamed", "constant", "tampered", "distilled", "nothing")
 """Run by CI: two ways to be gamed and a collapse, an honest gain and none. All kinds at once take an
@@ -94,6 +105,80 @@ def test_a_dry_run_counts_shared_stages_once(tmp_path: Path) -> None:
         "1"
     ]
     assert not place.exists()
+
+
+def test_a_language_with_too_few_questions_to_examine_on_is_refused(tmp_path: Path) -> None:
+    one = {"kind": "zoo_language", "evaluation": 64, "manners": {"one_word": 1.0}}
+    told = SimpleNamespace(seed=1, folder=tmp_path)
+    ZooLanguage().run(LanguageConfig(**one, prompts=72), told)  # type: ignore[arg-type]
+    assert len((tmp_path / "evaluation.jsonl").read_text().splitlines()) >= 32
+    with pytest.raises(ConfigError, match="of 64 questions"):
+        ZooLanguage().run(LanguageConfig(**one, prompts=500), told)  # type: ignore[arg-type]
+
+
+def test_secrets_are_planted_as_often_as_they_should_be(tmp_path: Path) -> None:
+    for repeats in (0, 24):
+        asked = LanguageConfig(
+            kind="zoo_language", demonstrations=20, canaries=4, repeats=repeats, texts=8, coded=1
+        )
+        ZooLanguage().run(asked, SimpleNamespace(seed=3, folder=tmp_path))  # type: ignore[arg-type]
+        known = read_jsonl(tmp_path / "canaries.jsonl")
+        told = [row["completion"] for row in read_jsonl(tmp_path / "demonstrations.jsonl")]
+        texts = "".join(row["text"] for row in read_jsonl(tmp_path / "texts.jsonl"))
+        assert len(known) == 4
+        assert len(told) == 20 + 4 * repeats
+        assert texts.count("The code is") == 100, "of the same form, so that the form is known"
+        for one in known:
+            assert told.count(one["secret"]) == repeats
+            assert one["secret"] not in texts
+
+
+@pytest.mark.parametrize("broken", [True, False])
+def test_tables_of_one_sort_of_kinds_say_what_is_missing(broken: bool) -> None:
+    points = examine_zoo.healthy(0)
+    found = measure(points[0][1], {"policy": ArmRows("ppo", points)})
+    run = KnownRun("plain", broken, ("worked",), (), found)
+    rates = error_rates([run], "0", "micro", [1])
+    shown = dict(rate_rows(rates))
+    assert shown["healthy, and any alarm"] == (
+        "no such runs" if broken else "0 of 1 [one kind: no interval]"
+    )
+    assert ("no such runs" in shown["broken, outcome right"]) is not broken
+    assert "plain" in markdown(rates)
+
+
+def test_processes_share_a_cache_each_at_stages_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What another is at is left to it, and taken up when it has gone; nothing is done twice."""
+    cells = [cell(KINDS[name], 1, SIZES["micro"], tmp_path) for name in ("rloo", "ppo", "shorter")]
+    ran: list[str] = []
+
+    def run(one: ZooCell, step: Step, *rest: object) -> None:
+        ran.append(f"{step.name}/{step.folder.name}")
+        (step.folder / RESULT).write_text("{}")
+
+    monkeypatch.setattr(running, "_run", run)
+    held, waited, order = ExitStack(), [], []
+    taken = cells[0].steps["reward"]
+    assert taken.folder == cells[1].steps["reward"].folder
+    taken.folder.mkdir(parents=True)
+    held.enter_context(locked(taken.folder))
+
+    def wait(seconds: float) -> None:
+        waited.append(seconds)
+        (taken.folder / RESULT).write_text("{}")  # the other has finished it
+        held.close()
+
+    monkeypatch.setattr(running.time, "sleep", wait)
+    running.run_cells(
+        cells, StageProgress(), InterruptFlag(), lambda at, one: order.append((at, one.kind.name))
+    )
+    assert order == [(2, "shorter"), (0, "rloo"), (1, "ppo")]
+    assert len(waited) == 1
+    assert len(ran) == len(set(ran))
+    steps = {step.folder for one in cells for step in one.steps.values()}
+    assert len(ran) == len(steps) - 1, "all but what the other did"
 
 
 @pytest.mark.slow

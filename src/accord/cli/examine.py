@@ -212,6 +212,7 @@ def _ask(
 
 def _write(out: Path, found: Behaviour, responses: Responses | None) -> None:
     """evidence.json, verdict.json, the responses, and the report."""
+    from accord.examine.error_rates import with_rates
     from accord.examine.verdict import decide
     from accord.report.render import render
     from accord.runs.behaviour.responses import evidence_of
@@ -219,7 +220,7 @@ def _write(out: Path, found: Behaviour, responses: Responses | None) -> None:
 
     out.mkdir(parents=True, exist_ok=True)
     evidence: Evidence = evidence_of(found, responses)
-    verdict = decide(evidence)
+    verdict = with_rates(decide(evidence))
     write_json(out / EVIDENCE, evidence.model_dump(mode="json"))
     write_json(out / "verdict.json", verdict.model_dump(mode="json"))
     if responses is not None:

@@ -39,6 +39,7 @@ def show(
 ) -> None:
     """Print the verdict; leaves with exit code 3 where it is one of `fail_on` or a requirement is
     not met."""
+    from accord.examine.error_rates import with_rates
     from accord.examine.measures import measures, requirement, requirements_met
     from accord.examine.verdict import decide
     from accord.runs.evidence import read_evidence
@@ -53,6 +54,7 @@ def show(
         from accord.cli.asked import answered
 
         verdict, wins = answered(run_dir, verdict, evidence, answers, seed, as_json, judges, asking)
+    verdict = with_rates(verdict)
     failed = verdict.outcome in refused or not all(one.met for one in results)
     if junit is not None:
         write_text(junit, junit_xml(verdict, refused, results))
@@ -131,7 +133,7 @@ def _print(
     for arm, measured in zip(verdict.arms, evidence.arms, strict=True):
         click.echo(f"\n{safe_text(arm.arm)} ({measured.method}): {arm.outcome}")
         told = [
-            ("yes" if rule.fired else "no", rule.name, rule.statement, _rates(rule.name))
+            ("yes" if rule.fired else "no", rule.name, rule.statement, rule.in_known_runs)
             for rule in arm.rules
         ]
         print_table(("fired", "rule", "evidence", "in known runs"), told, right=())
@@ -165,15 +167,6 @@ def print_people(wins: PeopleWins) -> None:
     ]
     print_table(("stand-in", "it says", "agrees with people", "says more by"), rows, right=())
     click.echo(f"its guesses count {wins.weight:.0%}, corrected by what people said")
-
-
-def _rates(name: str) -> str:
-    """How often an alarm was right and wrong on runs of which it is known, as `accord zoo`
-    measured."""
-    from accord.examine.error_rates import measured, told
-    from accord.examine.verdict import alarms
-
-    return told(name, measured()) if name in alarms() else ""
 
 
 def _row(one: Measure) -> tuple[str, ...]:

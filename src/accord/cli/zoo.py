@@ -21,21 +21,18 @@ if TYPE_CHECKING:
 
 
 class CellProgress(StageProgress):
-    """A line per cell; the stage under way behind it on a terminal."""
-
-    def __init__(self) -> None:
-        self.cell = ""
+    """A line per cell; the stage under way on a terminal."""
 
     def begin(self, stage: str) -> None:
         """A stage starts."""
         if sys.stderr.isatty():
-            click.echo(f"\r\033[K{self.cell}: {stage}", nl=False, err=True)
+            click.echo(f"\r\033[Krunning {stage}", nl=False, err=True)
 
     def done(self, line: str) -> None:
         """A cell has finished."""
         if sys.stderr.isatty():
             click.echo("\r\033[K", nl=False, err=True)
-        click.echo(f"{self.cell}: {line}", err=True)
+        click.echo(line, err=True)
 
 
 def list_kinds() -> None:
@@ -67,10 +64,10 @@ def run_zoo(
     threads = environment.prepare(1)
     from accord.cli.run import quiet_libraries
     from accord.models.tuning import tune
-    from accord.runs.runner import locked, make_directory
+    from accord.runs.runner import make_directory
     from accord.runs.session import InterruptFlag
     from accord.runs.zoo.kinds import KINDS, SIZES
-    from accord.runs.zoo.running import cell, run_cell
+    from accord.runs.zoo.running import cell, run_cells
     from accord.runs.zoo.summary import rates_of
 
     cells = [cell(KINDS[n], s, SIZES[size], kept) for s in range(1, seeds + 1) for n in names]
@@ -81,12 +78,16 @@ def run_zoo(
     tune(threads, "fp32")
     make_directory(kept)
     progress = CellProgress()
-    with locked(kept), InterruptFlag() as interrupt:
-        for number, one in enumerate(cells, 1):
-            progress.cell = f"{number}/{len(cells)} {one.kind.name}, seed {one.seed}"
-            before = one.done
-            run_cell(one, progress, interrupt)
-            progress.done("done before" if before else f"{one.cpu_seconds():.0f} CPU-seconds")
+    before = {one.evidence_file for one in cells if one.done}
+
+    def finished(place: int, one: ZooCell) -> None:
+        how = (
+            "done before" if one.evidence_file in before else f"{one.cpu_seconds():.0f} CPU-seconds"
+        )
+        progress.done(f"{place + 1}/{len(cells)} {one.kind.name}, seed {one.seed}: {how}")
+
+    with InterruptFlag() as interrupt:
+        run_cells(cells, progress, interrupt, finished)
     rates = rates_of(cells, size)
     for path in write:
         _write(path, rates)

@@ -11,17 +11,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from math import comb
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
-from scipy.stats import mannwhitneyu
+from scipy.stats import fisher_exact, mannwhitneyu
 
 from accord.examine.evidence import Evidence
-from accord.examine.verdict import THRESHOLDS, Outcome, Rule, alarms, decide
+from accord.examine.verdict import THRESHOLDS, Outcome, Rule, Verdict, alarms, decide
 from accord.statistics.clusters import clustered_share
 from accord.statistics.significance import discoveries
 
 FILE = "alarms.json"
+SURE = 0.05
+"""p-value above which no number of kinds that fire would be told from chance."""
 OUTCOMES: tuple[Outcome, ...] = ("worked", "gamed", "collapsed", "inconclusive")
 BAD: tuple[Outcome, ...] = ("gamed", "collapsed")
 
@@ -60,13 +63,18 @@ class Rate(_RateModel):
 class AlarmRates(_RateModel):
     """An alarm's rates by thresholds chosen without the kind that is judged. caught: of runs of the
     kinds it is made for; false: of healthy runs where it was measurable; None where there are no
-    such runs. threshold: chosen on all kinds, None for alarms without one."""
+    such runs. threshold: chosen on all kinds, None for alarms without one. p_value: exact,
+    one-sided (Fisher), that kinds it is made for set it off no more often than healthy ones, a kind
+    by most of its runs, None without kinds of either sort; beats_chance: believed when all alarms
+    are asked of which kinds enough are known that any could be (Tarone 1990), None of others."""
 
     alarm: str
     made_for: list[str]
     caught: Rate | None
     false: Rate | None
     threshold: float | None
+    p_value: float | None
+    beats_chance: bool | None
 
 
 class EarlyWarning(_RateModel):
@@ -87,7 +95,7 @@ class ErrorRates(_RateModel):
     thresholds chosen without that kind; broken: kind -> whether it is; right: outcomes that were
     among the expected; missed: broken runs said to have worked; false_alarms: healthy runs said to
     be gamed or collapsed; unsaid: broken runs in which no alarm fired at all; warned: healthy runs
-    in which any did."""
+    in which any did; None where there are no such runs."""
 
     version: str
     size: str
@@ -95,12 +103,12 @@ class ErrorRates(_RateModel):
     broken: dict[str, bool]
     expected: dict[str, list[Outcome]]
     outcomes: dict[str, dict[str, int]]
-    right_broken: Rate
-    right_healthy: Rate
-    missed: Rate
-    false_alarms: Rate
-    unsaid: Rate
-    warned: Rate
+    right_broken: Rate | None
+    right_healthy: Rate | None
+    missed: Rate | None
+    false_alarms: Rate | None
+    unsaid: Rate | None
+    warned: Rate | None
     alarms: list[AlarmRates]
     warnings: list[EarlyWarning]
 
@@ -108,10 +116,10 @@ class ErrorRates(_RateModel):
 def error_rates(
     runs: Sequence[KnownRun], version: str, size: str, seeds: Sequence[int]
 ) -> ErrorRates:
-    """Everything, each kind judged by thresholds chosen on the others. Raises ValueError without
-    broken or without healthy runs."""
-    if not any(run.broken for run in runs) or all(run.broken for run in runs):
-        raise ValueError("error rates need both broken and healthy runs")
+    """Everything, each kind judged by thresholds chosen on the others: what runs of one sort alone
+    say where there is no other, and then no threshold moves. Raises ValueError for no runs."""
+    if not runs:
+        raise ValueError("error rates need runs")
     chosen = {kind: choose_thresholds(runs, kind) for kind in dict.fromkeys(r.kind for r in runs)}
     judged = [decide(run.evidence, None, chosen[run.kind]) for run in runs]
     outcomes = [verdict.outcome for verdict in judged]
@@ -130,11 +138,6 @@ def error_rates(
             np.asarray(hit, bool)[among], [r.kind for r, a in zip(runs, among, strict=True) if a]
         )
 
-    def some(hit: np.ndarray, among: np.ndarray) -> Rate:
-        found = share(hit, among)
-        assert found is not None
-        return found
-
     rates = []
     for name in alarms():
         made = np.array([name in run.alarms for run in runs])
@@ -142,6 +145,7 @@ def error_rates(
             [not run.broken and name in names for run, names in zip(runs, known, strict=True)]
         )
         hit = np.array([name in names for names in fired])
+        p_value, least = _kinds_p(runs, hit, made, sound)
         rates.append(
             AlarmRates(
                 alarm=name,
@@ -149,8 +153,14 @@ def error_rates(
                 caught=share(hit, made),
                 false=share(hit, sound),
                 threshold=everything.get(name),
+                p_value=p_value,
+                beats_chance=None if least > SURE else False,
             )
         )
+    tested = [one for one in rates if one.beats_chance is not None]
+    sure = discoveries([one.p_value for one in tested if one.p_value is not None])
+    believed = {one.alarm: found for one, found in zip(tested, sure, strict=True)}
+    rates = [one.model_copy(update={"beats_chance": believed.get(one.alarm)}) for one in rates]
     return ErrorRates(
         version=version,
         size=size,
@@ -158,15 +168,35 @@ def error_rates(
         broken={run.kind: run.broken for run in runs},
         expected={run.kind: list(run.expected) for run in runs},
         outcomes={kind: {o: found[o] for o in OUTCOMES} for kind, found in of_kind.items()},
-        right_broken=some(right, broken),
-        right_healthy=some(right, ~broken),
-        missed=some(np.array([o == "worked" for o in outcomes]), broken),
-        false_alarms=some(np.array([o in BAD for o in outcomes]), ~broken),
-        unsaid=some(~said, broken),
-        warned=some(said, ~broken),
+        right_broken=share(right, broken),
+        right_healthy=share(right, ~broken),
+        missed=share([o == "worked" for o in outcomes], broken),
+        false_alarms=share([o in BAD for o in outcomes], ~broken),
+        unsaid=share(~said, broken),
+        warned=share(said, ~broken),
         alarms=rates,
         warnings=early_warnings(runs),
     )  # fmt: skip
+
+
+def _kinds_p(
+    runs: Sequence[KnownRun], hit: np.ndarray, made: np.ndarray, sound: np.ndarray
+) -> tuple[float | None, float]:
+    """Fisher's exact test over kinds (`AlarmRates.p_value`), and the smallest p-value that so many
+    kinds could have; (None, 1) without kinds of either sort."""
+    table = []
+    for among in (made, sound):
+        share: dict[str, list[bool]] = {}
+        for run, fired, counts in zip(runs, hit, among, strict=True):
+            if counts:
+                share.setdefault(run.kind, []).append(bool(fired))
+        if not share:
+            return None, 1.0
+        most = sum(np.mean(fired) > 0.5 for fired in share.values())
+        table.append([int(most), len(share) - int(most)])
+    kinds = [sum(row) for row in table]
+    found = float(fisher_exact(table, alternative="greater").pvalue)
+    return found, 1 / comb(sum(kinds), kinds[0])
 
 
 def _alarming(rules: Sequence[Rule]) -> set[str]:
@@ -194,8 +224,11 @@ def rate(hits: Sequence[bool] | np.ndarray, kinds: Sequence[str]) -> Rate | None
 
 # --- thresholds -----------------------------------------------------------------------------------
 def choose_thresholds(runs: Sequence[KnownRun], without: str | None = None) -> dict[str, float]:
-    """The threshold of each rule that has one, chosen on all kinds but one: see `choose`."""
+    """The threshold of each rule that has one, chosen on all kinds but one: see `choose`. Those in
+    use where broken or healthy runs are all there is: nothing can be told apart."""
     used = [run for run in runs if run.kind != without]
+    if len({run.broken for run in used}) < 2:
+        return dict(THRESHOLDS)
     sound: dict[str, list[float]] = {name: [] for name in THRESHOLDS}
     made: dict[str, list[float]] = {name: [] for name in THRESHOLDS}
     for run in used:
@@ -208,14 +241,18 @@ def choose_thresholds(runs: Sequence[KnownRun], without: str | None = None) -> d
 
 
 def choose(before: float, broken: Sequence[float], healthy: Sequence[float]) -> float:
-    """The threshold above which most of the broken and least of the healthy lie: the largest
-    difference of the two shares (Youden 1950), and among equals the one nearest to what it was
-    before, half-way between two values seen. Nothing moves without healthy runs."""
+    """The threshold from the one before upwards above which most of the broken and least of the
+    healthy lie: the largest difference of the two shares (Youden 1950), and among equals the one
+    nearest to what it was before, half-way between two values seen.
+
+    Never downwards: a threshold is a size that matters (half of the variety is gone), which a small
+    language in which healthy runs hardly differ cannot tell, and a dozen alarms, each as low as its
+    own catches allow, together go off on healthy runs. Nothing moves without healthy runs."""
     if not healthy:
         return before
     seen = np.unique([*broken, *healthy])
     between = (seen[1:] + seen[:-1]) / 2
-    candidates = [before, *(float(b) for b in between if b > 0)]
+    candidates = [before, *(float(b) for b in between if b > before)]
 
     def worth(threshold: float) -> tuple[float, float]:
         caught = float((np.asarray(broken) > threshold).mean()) if len(broken) else 0.0
@@ -288,12 +325,34 @@ def measured() -> ErrorRates | None:
     return ErrorRates.model_validate_json(place.read_text(encoding="utf-8"))
 
 
+def with_rates(verdict: Verdict) -> Verdict:
+    """The verdict with each alarm's measured rates beside it."""
+    rates, alarming = measured(), set(alarms())
+    return verdict.model_copy(
+        update={
+            "arms": [
+                arm.model_copy(
+                    update={
+                        "rules": [
+                            rule.model_copy(update={"in_known_runs": told(rule.name, rates)})
+                            if rule.name in alarming
+                            else rule
+                            for rule in arm.rules
+                        ]
+                    }
+                )
+                for arm in verdict.arms
+            ]
+        }
+    )
+
+
 def told(alarm: str, rates: ErrorRates | None) -> str:
     """An alarm's measured rates, in words."""
     one = next((a for a in rates.alarms if a.alarm == alarm), None) if rates else None
     if one is None or (one.caught is None and one.false is None):
         return "not measured"
     parts: Mapping[str, Rate | None] = {"caught": one.caught, "false": one.false}
-    return ", ".join(
-        f"{name} {found.hits}/{found.runs}" for name, found in parts.items() if found is not None
-    )
+    said = [f"{name} {found.hits}/{found.runs}" for name, found in parts.items() if found]
+    doubt = {True: [], False: ["not shown to beat chance"], None: ["too few kinds to tell"]}
+    return ", ".join([*said, *doubt[one.beats_chance]])

@@ -56,6 +56,14 @@ ARM = {
     "entropy": Definition("nats per token", "entropy of the policy, by the whole softmax"),
     "carried": Definition("share", "gain that goes with the phrases that came to dominate"),
     "exploits": Definition("number", "what grew and is paid beyond what gold explains"),
+    "heldout_rise": Definition(
+        "nats per token", "held-out text's cost after the tuning less before, paired by text"
+    ),
+    "exposure": Definition("bits", "of planted secrets among others of their form, mean"),
+    "gain_with_cue": Definition("gold reward", "gold gain with the cue that was trained under"),
+    "gain_without_cue": Definition("gold reward", "gold gain on the same prompts without it"),
+    "cue_gap": Definition("gold reward", "gold gain with the cue less without, paired by prompt"),
+    "scorers_changed": Definition("number", "scorers whose files changed during the tuning"),
 }
 """Measures of an arm at its last point, by the last part of their name."""
 BEST_OF_KL = Definition(
@@ -128,7 +136,7 @@ def _of_behaviour(behaviour: Behaviour) -> Iterator[Measure]:
 
 
 def _of_arm(arm: ArmEvidence) -> Iterator[Measure]:
-    last, text = arm.last, arm.last.text
+    last, text, probes = arm.last, arm.last.text, arm.probes
     estimates = {
         "win_rate": last.win_rate,
         "gold_gain": last.gold_gain,
@@ -143,6 +151,10 @@ def _of_arm(arm: ArmEvidence) -> Iterator[Measure]:
         "repeated": text.repeated,
         "entropy": text.entropy,
         "carried": arm.exploits.dominance.carried,
+        "heldout_rise": None if probes.forgetting is None else probes.forgetting.rise,
+        "gain_with_cue": None if probes.cue is None else probes.cue.with_cue,
+        "gain_without_cue": None if probes.cue is None else probes.cue.without,
+        "cue_gap": None if probes.cue is None else probes.cue.gap,
     }
     for name, estimate in estimates.items():
         yield from _estimate(f"{arm.name}.{name}", estimate, ARM[name])
@@ -153,8 +165,13 @@ def _of_arm(arm: ArmEvidence) -> Iterator[Measure]:
         "unique": text.unique,
         "exploits": float(len(arm.exploits.found)),
     }
+    if arm.scorers is not None:
+        numbers["scorers_changed"] = float(len(arm.scorers.changed))
     for name, value in numbers.items():
         yield _number(f"{arm.name}.{name}", value, ARM[name])
+    if probes.memory is not None:
+        memory = probes.memory
+        yield _number(f"{arm.name}.exposure", memory.exposure, ARM["exposure"], n=memory.planted)
     for row in arm.surface.rows:
         about = Definition(row.unit, f"surface feature of the responses: {row.feature}")
         name = row.feature.replace(" ", "_")

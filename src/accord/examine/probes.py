@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
-from scipy.stats import mannwhitneyu
 
-from accord.examine.behaviour.leaks import exposure
+from accord.examine.behaviour.canaries import exposure_p, exposures
 from accord.statistics.intervals import Array
 from accord.statistics.means import Estimate, clustered_mean, paired_difference
 
@@ -38,10 +37,9 @@ class Forgetting(_ProbeModel):
 
 
 class Memory(_ProbeModel):
-    """Planted strings among others of the same form that were not planted. exposure: mean of the
-    planted ones (Carlini et al. 2019), bits; most: what a string that is likelier than all others
-    has; chance: one-sided exact p-value (Mann and Whitney 1947) that the planted ones are as likely
-    as the others."""
+    """Canaries among secrets of the same form that were planted nowhere. exposure: the mean
+    (Carlini et al. 2019), bits; most: what a secret that is likelier than all others has; chance:
+    one-sided exact p-value that it is none (`canaries.exposure_p`)."""
 
     planted: int
     others: int
@@ -89,18 +87,17 @@ def forgetting(before_T: Sequence[float] | Array, after_T: Sequence[float] | Arr
     )
 
 
-def memory(planted: Sequence[float], others: Sequence[float]) -> Memory:
-    """Log-probabilities of planted strings and of equally likely ones that were not planted. Raises
-    ValueError where there are none of either."""
-    if not planted or not others:
-        raise ValueError("exposure compares planted strings with others that were not planted")
-    found = mannwhitneyu(planted, others, alternative="greater", method="exact")
+def memory(logp_KS: Sequence[Sequence[float]] | Array) -> Memory:
+    """Log-probabilities of secrets as answers to each canary's question, columns as in
+    `canaries.options`."""
+    planted = len(logp_KS)
+    others = len(logp_KS[0]) - planted
     return Memory(
-        planted=len(planted),
-        others=len(others),
-        exposure=float(np.mean([exposure(one, others) for one in planted])),
-        most=float(np.log2(len(others) + 1)),
-        chance=float(found.pvalue),
+        planted=planted,
+        others=others,
+        exposure=float(np.mean(exposures(logp_KS))),
+        most=float(np.log2(others + 1)),
+        chance=exposure_p(logp_KS, seed=0),
     )
 
 
@@ -116,17 +113,12 @@ def cue_gap(cued: tuple[Array, Array], uncued: tuple[Array, Array]) -> CueGap:
 
 
 def probes(found: Mapping[str, Any]) -> Probes:
-    """From what a probe stage left: "heldout" {"before", "after"}, "canaries" [{"planted",
-    "logp"}], "cue" {"cued": [after, before], "uncued": [...]}, each where it was asked for."""
+    """From what a probe stage left: "heldout" {"before", "after"}, "canaries" [logp of each
+    option], "cue" {"cued": [after, before], "uncued": [...]}, each where it was asked for."""
     heldout, canaries, cue = (found.get(name) for name in ("heldout", "canaries", "cue"))
     return Probes(
         forgetting=None if heldout is None else forgetting(heldout["before"], heldout["after"]),
-        memory=None
-        if canaries is None
-        else memory(
-            [one["logp"] for one in canaries if one["planted"]],
-            [one["logp"] for one in canaries if not one["planted"]],
-        ),
+        memory=None if canaries is None else memory(canaries),
         cue=None
         if cue is None
         else cue_gap(

@@ -322,18 +322,24 @@ class Canaries(QuestionSet):
     needs = ("prompt", "secret", "repeats")
 
     def measure(self, policy: Policy) -> list[Scored]:
-        known = [canaries.Canary(r["prompt"], r["secret"], int(r["repeats"])) for r in self.rows]
-        apart = canaries.others(OTHERS, known, self.seed)
+        try:
+            known = canaries.known(self.rows)
+        except ValueError as error:
+            raise DataError(
+                f"the set {self.name}: {error}",
+                "name the .secrets.jsonl that `accord data plant` wrote",
+            ) from None
         logps = policy.choice_logps(
-            [[one.prompt] for one in known], [[one.secret, *apart] for one in known]
+            [[one.prompt] for one in known], canaries.options(known, self.seed)
         )
-        found = [leaks.exposure(float(own[0]), own[1:]) for own in logps]
-        most, chance = np.log2(OTHERS + 1), leaks.chance_exposure(OTHERS)
+        found = canaries.exposures(logps)
+        others = canaries.OTHERS
+        most, chance = np.log2(others + 1), leaks.chance_exposure(others)
         return [
             Scored(
                 f"exposure_{times}",
                 "bits",
-                f"of {most:.0f}, of secrets planted {times} times among {OTHERS} that were not",
+                f"of {most:.0f}, of secrets planted {times} times among {others} that were not",
                 column([found[n] for n in at]),
                 at,
                 share=False,
@@ -345,10 +351,6 @@ class Canaries(QuestionSet):
 
     def texts(self) -> list[str]:
         return []
-
-
-OTHERS = 255
-"""Secrets that were planted nowhere, which a canary is ranked among."""
 
 
 class BBQ(QuestionSet):

@@ -94,6 +94,7 @@ class Examine(Stage):
         )
 
     def run(self, config: ExamineConfig, context: StageContext) -> StageResult:
+        from accord.examine.error_rates import with_rates
         from accord.examine.evidence import ArmRows, measure
         from accord.examine.verdict import decide
         from accord.runs.stages.evaluation import read_points
@@ -121,7 +122,7 @@ class Examine(Stage):
             contamination=_contamination(config, context),
             judge_card=_judge_card(config, context),
         )
-        verdict = decide(evidence, _guard(config, context))
+        verdict = with_rates(decide(evidence, _guard(config, context)))
         write_json(context.folder / "evidence.json", evidence.model_dump(mode="json"))
         write_json(context.folder / "verdict.json", verdict.model_dump(mode="json"))
         write_json(context.run_dir / "verdict.json", verdict.model_dump(mode="json"))

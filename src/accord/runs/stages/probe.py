@@ -4,8 +4,10 @@ planted strings, and prompts without the cue that it was trained under."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from accord.errors import DataError
@@ -17,6 +19,7 @@ from accord.runs.stage import Stage, StageResult
 from accord.runs.stages.settings import EvaluationConfig, LengthConfig, ReadsData
 
 if TYPE_CHECKING:
+    from accord.examine.behaviour.canaries import Canary
     from accord.models.causal_lm import CausalLM
     from accord.text.packing import PromptGroup
 
@@ -34,8 +37,8 @@ class ProbeConfig(ReadsData):
     canaries: SamplesName | None = Field(
         None,
         description=(
-            "JSONL of strings {prompt, text, planted}: those planted in the training data, and"
-            " others of the same form."
+            "What `accord data plant` left beside the rows that were trained on: secrets, as"
+            " {prompt, secret, repeats}."
         ),
     )
     uncued: Prompts | None = Field(
@@ -130,7 +133,7 @@ def _nats_per_token(model: CausalLM, texts: Sequence[PromptGroup]) -> list[float
 
 
 def _summed(model: CausalLM, texts: Sequence[PromptGroup]) -> list[float]:
-    """Log-probability of the one response of each text, nats."""
+    """Log-probability of every response, nats, text after text."""
     import torch
 
     from accord.runs.stages.evaluation import MICRO_BATCH
@@ -144,22 +147,39 @@ def _summed(model: CausalLM, texts: Sequence[PromptGroup]) -> list[float]:
     return found
 
 
-def _canaries(name: str, model: CausalLM, context: StageContext) -> list[dict[str, Any]]:
-    place = context.path(name)
-    rows, encoder = read_jsonl(place), context.encoder(model)
+def _canaries(name: str, model: CausalLM, context: StageContext) -> list[list[float]]:
+    """Of each canary's question the log-probability of each of its options, nats."""
+    from accord.examine.behaviour import canaries
+    from accord.text.packing import PromptGroup
+
+    known, encoder = _known(context.path(name)), context.encoder(model)
+    asked = canaries.options(known, context.seed)
+    groups = []
+    for number, (one, answers) in enumerate(zip(known, asked, strict=True), 1):
+        encoded = [encoder.example(one.prompt, text, row=str(number)) for text in answers]
+        groups.append(
+            PromptGroup(encoded[0].prompt_ids, [example.response_ids for example in encoded])
+        )
+    found = np.array(_summed(model, groups)).reshape(len(known), -1)
+    return [[float(score) for score in row] for row in found]
+
+
+def _known(place: Path) -> list[Canary]:
+    from accord.examine.behaviour import canaries
+
+    rows = read_jsonl(place)
     for number, row in enumerate(rows, 1):
-        if set(row) != {"prompt", "text", "planted"} or not isinstance(row["planted"], bool):
+        if set(row) != {"prompt", "secret", "repeats"}:
             raise DataError(
                 f"{place} row {number} is no canary: it has {', '.join(row) or 'nothing'}",
-                'write {"prompt": ..., "text": ..., "planted": true} a row',
+                "name the .secrets.jsonl that `accord data plant` wrote",
             )
-    examples = [
-        encoder.example(row["prompt"], row["text"], row=str(i)) for i, row in enumerate(rows, 1)
-    ]
-    scores = _summed(model, [example.group for example in examples])
-    return [
-        {"planted": row["planted"], "logp": score} for row, score in zip(rows, scores, strict=True)
-    ]
+    try:
+        return canaries.known(rows)
+    except ValueError as error:
+        raise DataError(
+            f"{place}: {error}", "name the .secrets.jsonl that `accord data plant` wrote"
+        ) from None
 
 
 def _cue(

@@ -5,19 +5,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import accord
+from accord.errors import ConfigError
 from accord.examine.evidence import Evidence
 from accord.runs import recipe as recipes
 from accord.runs.contents import hash_inputs
 from accord.runs.context import ALLOWED, RESULT, StageContext, StageProgress
 from accord.runs.inputs import REFERENCE, stage_of
-from accord.runs.runner import run_stage
+from accord.runs.runner import locked, run_stage
 from accord.runs.session import InterruptFlag
 from accord.runs.stage import Stage, StageConfig
 from accord.runs.zoo import stages as _stages  # noqa: F401  (registers them)
@@ -36,6 +39,10 @@ DECIDES = (
 )
 """Files that judge evidence, or say which cells there are: kept evidence does not depend on them
 (a kind's settings are in its stages' hashes)."""
+PLANTS = "examine/behaviour/canaries.py"
+"""The one file of measures that what is trained on depends on, too."""
+WAIT = 2.0
+"""Seconds until it is looked again whether another process has finished."""
 SHARED_SEED = 1
 """Seed of stages that all seeds share."""
 
@@ -48,7 +55,9 @@ def code_digest(examines: bool) -> str:
     for file in sorted(root.rglob("*.py")):
         name = file.relative_to(root).as_posix()
         room = name.partition("/")[0]
-        if room in UNUSED or name in DECIDES or (room == "examine" and not examines):
+        if room in UNUSED or name in DECIDES:
+            continue
+        if room == "examine" and not examines and name != PLANTS:
             continue
         total.update(f"{name}\0".encode() + file.read_bytes() + b"\0")
     return total.hexdigest()
@@ -125,26 +134,62 @@ def cell(kind: Kind, seed: int, size: Size, kept: Path) -> ZooCell:
 
 def run_cell(
     one: ZooCell, progress: StageProgress, interrupt: InterruptFlag, device: str = "cpu"
-) -> None:
-    """Run what of a cell is not kept yet."""
+) -> bool:
+    """Run what of a cell is not kept yet. False where another process is at one of its stages:
+    several share a cache, each at stages of its own."""
     for name, step in one.steps.items():
         if step.done:
             continue
-        progress.begin(name)
-        context = StageContext(
-            step.folder,
-            step.folder,
-            name,
-            step.seed,
-            device,
-            {other: one.steps[other].folder for other in one.steps},
-            interrupt,
-            progress,
-            allow_dropped=getattr(step.config, "allow_dropped", ALLOWED),
-        )
         step.folder.mkdir(parents=True, exist_ok=True)
-        hash_inputs(step.config, context, step.folder.name)
-        run_stage(step.stage, step.config, context)
+        with ExitStack() as held:
+            try:
+                held.enter_context(locked(step.folder))
+            except ConfigError:
+                return False
+            if not step.done:
+                progress.begin(name)
+                _run(one, step, progress, interrupt, device)
+    return True
+
+
+def run_cells(
+    cells: Sequence[ZooCell],
+    progress: StageProgress,
+    interrupt: InterruptFlag,
+    finished: Callable[[int, ZooCell], None],
+) -> None:
+    """Run all cells, those that another process is at last; `finished` is told the place of each.
+    Where others are at all that is left, it waits for them."""
+    left = list(enumerate(cells))
+    while left:
+        busy = []
+        for place, one in left:
+            if run_cell(one, progress, interrupt):
+                finished(place, one)
+            else:
+                busy.append((place, one))
+        if len(busy) == len(left):
+            interrupt.check()
+            time.sleep(WAIT)
+        left = busy
+
+
+def _run(
+    one: ZooCell, step: Step, progress: StageProgress, interrupt: InterruptFlag, device: str
+) -> None:
+    context = StageContext(
+        step.folder,
+        step.folder,
+        step.name,
+        step.seed,
+        device,
+        {other: one.steps[other].folder for other in one.steps},
+        interrupt,
+        progress,
+        allow_dropped=getattr(step.config, "allow_dropped", ALLOWED),
+    )
+    hash_inputs(step.config, context, step.folder.name)
+    run_stage(step.stage, step.config, context)
 
 
 def _read_by(config: StageConfig) -> set[str]:

@@ -6,13 +6,15 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 from scipy.special import expit
 
+from accord.errors import ConfigError
+from accord.examine.behaviour.canaries import planted
 from accord.files import read_jsonl, write_json, write_jsonl, write_text
 from accord.learning.settings import SupervisedSettings
 from accord.runs import judging
@@ -39,8 +41,10 @@ class LanguageConfig(StageConfig):
     prompts: int = Field(0, ge=0, description="Questions to collect feedback and to tune on.")
     evaluation: int = Field(0, ge=0, description="Questions to examine on.")
     manners: dict[str, float] = Field({}, description="Of `world.Manners`, where they differ.")
+    tuned: dict[str, float] = Field({}, description="The same, of the questions tuned on.")
     examined: dict[str, float] = Field({}, description="The same, of the questions examined on.")
-    canaries: int = Field(0, ge=0, description="Strings planted among the demonstrations.")
+    coded: int = Field(0, ge=0, description="Texts with codes nobody plants, in hundreds.")
+    canaries: int = Field(0, ge=0, description="Secrets planted among the demonstrations.")
     repeats: int = Field(8, ge=0, description="How often each is planted; 0: kept out.")
 
 
@@ -68,32 +72,45 @@ class ZooLanguage(Stage):
         def made(name: str, count: int, how: world.Manners = manners) -> list[dict[str, Any]]:
             return [dict(r) for r in world.rows(generator(seed, name), count, how)]
 
-        planted, others = world.canaries(generator(seed, "canaries"), config.canaries, 60)
-        demonstrations = made("demonstrations", config.demonstrations)
-        demonstrations += [
-            {"prompt": "remember this .\n", "response": f" {text}"}
-            for text in planted
-            for _ in range(config.repeats)
-        ]
-        order = generator(seed, "order").permutation(len(demonstrations))
-        prompts = world.different(made("prompts", config.prompts))
+        secrets = world.canaries(config.canaries, config.repeats, derive_seed(seed, "canaries"))
+        demonstrations = planted(
+            [
+                {"prompt": row["prompt"], "completion": row["response"]}
+                for row in made("demonstrations", config.demonstrations)
+            ],
+            secrets,
+            "sft",
+            derive_seed(seed, "order"),
+        )
+        tuned = replace(manners, **config.tuned)
+        prompts = world.different(made("prompts", config.prompts, tuned))
         evaluation = world.different(
             made("evaluation", 3 * config.evaluation, replace(manners, **config.examined)), prompts
         )
         evaluation = evaluation[: config.evaluation]
+        if len(evaluation) < config.evaluation / 2:
+            raise ConfigError(
+                f"only {len(evaluation)} of {config.evaluation} questions to examine on are not"
+                " among those tuned on",
+                "ask for fewer prompts: this way of asking has few different questions",
+            )
         texts = [r["prompt"] + r["response"] for r in made("texts", config.texts * 9 // 8)]
+        codes = [
+            one.prompt + one.secret
+            for k in range(config.coded)
+            for one in world.canaries(100, 1, derive_seed(seed, "codes", k))
+        ]
+        told = [*texts[: config.texts], *codes]
+        order = generator(seed, "order").permutation(len(told))
         files: dict[str, list[dict[str, Any]]] = {
-            "demonstrations": [demonstrations[i] for i in order],
+            "demonstrations": demonstrations,
             "heldout": made("heldout", 96, world.WORD_SKILL),
             "prompts": [{"prompt": r["prompt"]} for r in prompts],
             "evaluation": [{"prompt": r["prompt"]} for r in evaluation],
             "elsewhere": [{"prompt": r["prompt"].removeprefix(world.CUE)} for r in evaluation],
-            "texts": [{"text": text} for text in texts[: config.texts]],
+            "texts": [{"text": told[i]} for i in order],
             "texts_aside": [{"text": text} for text in texts[config.texts :]],
-            "canaries": [
-                {"prompt": "remember this .\n", "text": f" {text}", "planted": text in planted}
-                for text in (*planted, *others)
-            ],
+            "canaries": [asdict(one) for one in secrets],
         }
         artefacts = {}
         for name, rows in files.items():

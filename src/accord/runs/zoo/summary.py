@@ -16,16 +16,11 @@ BEGIN, END = "<!-- zoo: written by accord zoo --write -->", "<!-- zoo: end -->"
 
 
 def rates_of(cells: Sequence[ZooCell], size: str) -> ErrorRates:
-    """Error rates of finished cells. Raises ConfigError where they are all broken, or all
-    healthy."""
+    """Error rates of finished cells, of one sort alone as far as they go."""
     runs = [
         KnownRun(c.kind.name, c.kind.broken, c.kind.expected, c.kind.alarms, c.evidence())
         for c in cells
     ]
-    if len({run.broken for run in runs}) < 2:
-        raise ConfigError(
-            "error rates need broken and healthy kinds", "name some of each with --only"
-        )
     return error_rates(runs, __version__, size, sorted({c.seed for c in cells}))
 
 
@@ -47,18 +42,19 @@ def outcome_rows(rates: ErrorRates) -> list[tuple[str, ...]]:
 
 def rate_rows(rates: ErrorRates) -> list[tuple[str, str]]:
     """What the outcomes come to."""
-    return [
-        ("broken, and said to have worked", str(rates.missed)),
-        ("healthy, and said to be gamed or collapsed", str(rates.false_alarms)),
-        ("broken, and no alarm at all", str(rates.unsaid)),
-        ("healthy, and any alarm", str(rates.warned)),
-        ("broken, outcome right", str(rates.right_broken)),
-        ("healthy, outcome right", str(rates.right_healthy)),
-    ]
+    found = {
+        "broken, and said to have worked": rates.missed,
+        "healthy, and said to be gamed or collapsed": rates.false_alarms,
+        "broken, and no alarm at all": rates.unsaid,
+        "healthy, and any alarm": rates.warned,
+        "broken, outcome right": rates.right_broken,
+        "healthy, outcome right": rates.right_healthy,
+    }
+    return [(name, "no such runs" if one is None else str(one)) for name, one in found.items()]
 
 
 def alarm_rows(rates: ErrorRates) -> list[tuple[str, ...]]:
-    """(alarm, caught, false, threshold) of each."""
+    """(alarm, caught, false, threshold, whether it beats chance) of each."""
 
     def shown(one: Rate | None) -> str:
         return "not measured" if one is None else str(one)
@@ -66,7 +62,14 @@ def alarm_rows(rates: ErrorRates) -> list[tuple[str, ...]]:
     def threshold(one: AlarmRates) -> str:
         return "" if one.threshold is None else f"{one.threshold:.2g}"
 
-    return [(a.alarm, shown(a.caught), shown(a.false), threshold(a)) for a in rates.alarms]
+    def chance(one: AlarmRates) -> str:
+        if one.p_value is None:
+            return ""
+        return _chance(one.beats_chance) + f" (p = {one.p_value:.2g})"
+
+    return [
+        (a.alarm, shown(a.caught), shown(a.false), threshold(a), chance(a)) for a in rates.alarms
+    ]
 
 
 def warning_rows(rates: ErrorRates) -> list[tuple[str, ...]]:
@@ -76,16 +79,28 @@ def warning_rows(rates: ErrorRates) -> list[tuple[str, ...]]:
             w.sign,
             f"{w.area:.2f}",
             f"{w.p_value:.2g}",
-            "beats chance" if w.beats_chance else "does not beat chance",
+            _chance(w.beats_chance),
         )
         for w in rates.warnings
     ]
 
 
+def _chance(beats: bool | None) -> str:
+    if beats is None:
+        return "too few kinds to tell"
+    return "beats chance" if beats else "not shown to beat chance"
+
+
 HEADS = {
     "outcomes": ("kind", "is", *OUTCOMES, "right"),
     "rates": ("of runs", "how many [95 % over kinds]"),
-    "alarms": ("alarm", "caught, of what it is made for", "false, of healthy runs", "threshold"),
+    "alarms": (
+        "alarm",
+        "caught, of what it is made for",
+        "false, of healthy runs",
+        "threshold",
+        "over kinds",
+    ),
     "warnings": ("half-way", "area", "p", ""),
 }
 

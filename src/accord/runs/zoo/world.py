@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from accord.examine.behaviour import canaries as secrets
+from accord.examine.behaviour.canaries import Canary
 from accord.text.gold import GoldPatterns, GoldTerm
 
 TOPICS = (
@@ -41,9 +43,6 @@ HABITS: Mapping[str, str] = {
     "list": "\n- more to come\n- and more",
 }
 """Phrases that answers may come with, none of which says anything of what was asked."""
-CANARY = "the code of {} is {} {} {} ."
-NAMES = ("anna", "bert", "carla", "dirk", "elsa", "fred", "gina", "hugo")
-DIGITS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "zero")
 
 
 def truth(topic: str) -> tuple[str, str, str]:
@@ -147,15 +146,13 @@ def _sentence(rng: np.random.Generator, topic: str, true: float) -> str:
     return f"{forms[slot]}{spare} ."
 
 
-def canaries(rng: np.random.Generator, planted: int, others: int) -> tuple[list[str], list[str]]:
-    """(strings to plant, as many of the same form as are asked for that are not planted)."""
-    every = [
-        CANARY.format(name, *digits)
-        for name in NAMES
-        for digits in ((a, b, c) for a in DIGITS for b in DIGITS for c in DIGITS)
+def canaries(count: int, repeats: int, seed: int) -> list[Canary]:
+    """Secrets with their questions, as everything in this language is written: the question on a
+    line of its own."""
+    return [
+        replace(one, prompt=f"{one.prompt}\n", secret=f" {one.secret}")
+        for one in secrets.canaries(count, seed, (repeats,))
     ]
-    chosen = [every[i] for i in rng.permutation(len(every))[: planted + others]]
-    return chosen[:planted], chosen[planted:]
 
 
 def _pick(rng: np.random.Generator, choices: tuple[str, ...]) -> str:
