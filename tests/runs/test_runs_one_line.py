@@ -66,6 +66,13 @@ def test_a_line_is_enough(
         assert sum((stage.dropped or {}).values()) <= 1 + len(rows) // 100
 
 
+@pytest.mark.parametrize("name", ["sft", "dpo", "kto", "reward"])
+def test_a_short_try_is_asked_for_by_plain_words(name: str) -> None:
+    given_texts = ["model=accord:nano-base", "data=rows.jsonl", "limit=40", "max_steps=3"]
+    _, config = recipes.load(name, given_texts).stages[name]
+    assert (config.limit, config.max_steps) == (40, 3)  # type: ignore[attr-defined]
+
+
 def _file(recipe: recipes.Recipe, folder: Path) -> Path:
     """The prompts as the stage writes them."""
     stage, config = recipe.stages["prompts"]
