@@ -102,6 +102,40 @@ def test_kto_learns_from_thumbs_and_from_comparisons(
     assert record["values"]["desirable"] == 36
 
 
+@pytest.mark.slow
+def test_kto_learns_the_opposite_of_what_somebody_contrary_says(
+    tmp_path: Path, thumbs: Path
+) -> None:
+    """With estimates, labels are what all votes on the prompt make probable, as for reward and
+    DPO."""
+    votes = [
+        {
+            "id": f"{a}-{b}",
+            "kind": "comparison",
+            "prompt": f"This {a} film",
+            "options": [
+                {"id": word, "content": f" is a {b} {word}.", "shown_at": place}
+                for place, word in enumerate(("joy", "bore"))
+            ],
+            "choice": {"preferred": "bore"},
+            "annotator": "cho",
+        }
+        for a in WORDS
+        for b in WORDS
+    ]
+    (tmp_path / "votes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in votes))
+    people = [{"annotator": "cho", "rationality": -2.0, "side_bias": 0.0}]
+    (tmp_path / "people.json").write_text(json.dumps({"annotators": people, "tie": 0.0}))
+    run_dir = run(
+        tmp_path,
+        f"  kto: {{kind: kto, model: 'accord:nano-base', feedback: {tmp_path}/votes.jsonl,"
+        f" annotators: {tmp_path}/people.json, evaluation: {thumbs}, learning_rate: 1.0e-3,"
+        " epochs: 3, batch: 12}\n",
+    )
+    record = json.loads((run_dir / "stages/01-kto/result.json").read_text())
+    assert record["values"]["heldout_agreement"] > 0.8
+
+
 def test_kto_without_thumbs_says_what_it_found(tmp_path: Path) -> None:
     (tmp_path / "demos.jsonl").write_text(json.dumps({"prompt": "a", "completion": "b"}) + "\n")
     kto = f"feedback: {tmp_path}/demos.jsonl, learning_rate: 1.0e-3"
