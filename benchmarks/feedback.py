@@ -4,7 +4,8 @@ Prints one JSON line of three parts (`--only` some of them):
 
 costs     CPU-seconds and peak memory, each in a process of its own, of a table of a million bare
           votes (CSV and Parquet) to fitted annotators and of importing 100,000 comparisons into a
-          store, all imports of Python included; CPU-seconds (median of repetitions, one thread) of a
+          store, and of the audit of 100,000 votes by 1,000 annotators, all imports of Python included;
+          CPU-seconds (median of repetitions, one thread) of a
           fit of 60 producers and 125 annotators (reliability, side, ties) to simulated votes, from
           arrays; of turning 10,000 records into arrays; of 100 producers and 1,000 annotators;
           beside crowd-kit's noisy Bradley-Terry where it is installed; of rating scales, labels and
@@ -76,6 +77,7 @@ def main() -> None:
     )
     parser.add_argument("--rows", type=int, default=1_000_000, help="of the table of votes")
     parser.add_argument("--comparisons", type=int, default=100_000, help="imported into a store")
+    parser.add_argument("--audited", type=int, default=100_000, help="votes of the audit")
     parser.add_argument(
         "--many", type=int, default=1_000_000, help="votes of the fit of 100 by 1,000"
     )
@@ -112,9 +114,12 @@ def _costs(options: argparse.Namespace) -> Part:
     if options.comparisons:
         cost = import_cost(options.comparisons)
         found["import"] = {"comparisons": options.comparisons} | cost
+    if options.audited:
+        found["audit"] = {"votes": options.audited} | audit_cost(options.audited)
     found["many_annotators"] = many_annotators(options.many, options.repetitions)
     found["crowd_kit"] = against_crowd_kit(min(10_000, min(options.votes)), options.repetitions)
     found["estimates"] = estimates_cost(options.repetitions)
+    found["load_average"] = round(os.getloadavg()[1], 1)
     return found
 
 
@@ -173,12 +178,18 @@ def tables(line: Part) -> str:
         if used := costs.get("import"):
             what = f"`accord feedback import` of {used['comparisons']:,} comparisons"
             rows.append((f"{what}; {used['peak_mib']:,} MiB", used["cpu_seconds"]))
+        if used := costs.get("audit"):
+            what = f"`accord feedback audit` of {used['votes']:,} votes"
+            rows.append((f"{what}; {used['peak_mib']:,} MiB", used["cpu_seconds"]))
         text = ["| what | seconds of CPU |", "|---|---|"]
         text += [f"| {what} | {seconds:.3g} |" for what, seconds in rows]
         kit = costs["crowd_kit"]
         if isinstance(kit, dict):
             text += ["", f"crowd-kit's noisy Bradley-Terry takes {kit['ratio']:.0f} times as long as"
                      f" ours on the same {kit['votes']:,} votes."]  # fmt: skip
+        if "load_average" in costs:
+            text += ["", f"The machine's load average was {costs['load_average']:g} meanwhile; what"
+                     " shares its cores and caches takes more seconds of CPU than alone."]  # fmt: skip
         parts.append("\n".join(text))
     if drift := line.get("drift"):
         text = [
@@ -209,18 +220,31 @@ def tables(line: Part) -> str:
     return "\n\n".join(parts)
 
 
+def _votes_between(models: int, rows: int) -> pa.Table:
+    """Simulated votes by 1,000 annotators, 15 % ties."""
+    rng = np.random.default_rng(0)
+    scores, a = rng.normal(size=models), rng.integers(models, size=rows)
+    b = (a + rng.integers(1, models, size=rows)) % models
+    wins = rng.random(rows) < 1 / (1 + np.exp(scores[b] - scores[a]))
+    winner = np.where(rng.random(rows) < 0.15, "tie", np.where(wins, "model_a", "model_b"))
+    names = np.array([f"model-{n:03}" for n in range(models)])
+    judges = np.array([f"judge-{n:04}" for n in range(1000)])[rng.integers(1000, size=rows)]
+    columns = {"model_a": names[a], "model_b": names[b], "winner": winner, "judge": judges}
+    return pa.table(columns)
+
+
+def audit_cost(votes: int) -> dict[str, float]:
+    """CPU-seconds and MiB of `accord feedback audit` on simulated votes between 60 models."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "votes.csv"
+        pyarrow.csv.write_csv(_votes_between(PRODUCERS, votes), path)
+        return _command("feedback", "audit", str(path))
+
+
 def table_cost(rows: int) -> dict[str, dict[str, float]]:
     """By container: CPU-seconds and MiB of `accord feedback ratings` on simulated votes between 100
     models by 1,000 annotators."""
-    rng = np.random.default_rng(0)
-    scores, a = rng.normal(size=100), rng.integers(100, size=rows)
-    b = (a + rng.integers(1, 100, size=rows)) % 100
-    wins = rng.random(rows) < 1 / (1 + np.exp(scores[b] - scores[a]))
-    winner = np.where(rng.random(rows) < 0.15, "tie", np.where(wins, "model_a", "model_b"))
-    names = np.array([f"model-{n:03}" for n in range(100)])
-    judges = np.array([f"judge-{n:04}" for n in range(1000)])[rng.integers(1000, size=rows)]
-    columns = {"model_a": names[a], "model_b": names[b], "winner": winner, "judge": judges}
-    table, costs = pa.table(columns), {}
+    table, costs = _votes_between(100, rows), {}
     with tempfile.TemporaryDirectory() as folder:
         for kind, write in (
             ("csv", pyarrow.csv.write_csv),
