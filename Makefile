@@ -47,7 +47,7 @@ docs: $(STAMP)  ## the documentation, into site/
 bench: $(STAMP)  ## what one step costs on this machine, and against TRL on the same rows
 	$(BIN)/python -m benchmarks.steps
 	$(BIN)/python -m benchmarks.precision
-	$(BIN)/python -m benchmarks.feedback
+	$(KEEP_MEMORY) $(BIN)/python -m benchmarks.feedback
 	$(BIN)/python -m benchmarks.limits
 	for trainer in sft reward dpo dpo-cached dpo-lora grpo rloo online-dpo sample ppo-vs-rloo import; do \
 	  $(BIN)/python -m benchmarks.peers --trainer $$trainer --json; done
