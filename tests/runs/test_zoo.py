@@ -14,9 +14,9 @@ from click.testing import CliRunner
 
 from accord.cli.main import main
 from accord.errors import ConfigError
-from accord.examine.error_rates import KnownRun, error_rates
+from accord.examine.error_rates import KnownRun, error_rates, measured
 from accord.examine.evidence import ArmRows, measure
-from accord.examine.verdict import alarms
+from accord.examine.verdict import THRESHOLDS, alarms
 from accord.files import read_jsonl
 from accord.runs.context import RESULT, StageProgress
 from accord.runs.runner import locked
@@ -94,6 +94,17 @@ def test_what_cannot_be_is_told(given: list[str], said: str, tmp_path: Path) -> 
     done = CliRunner().invoke(main, ["zoo", *given, "--cache", str(tmp_path / "zoo")])
     assert done.exit_code == 2
     assert said in done.output
+
+
+def test_packaged_rates_are_of_these_kinds_alarms_and_thresholds() -> None:
+    """The thresholds in use are those that the zoo chose, and the page shows these rates."""
+    rates = measured()
+    assert rates is not None
+    assert rates.broken == {name: kind.broken for name, kind in KINDS.items()}
+    assert {a.alarm: a.threshold for a in rates.alarms if a.threshold is not None} == THRESHOLDS
+    assert [a.alarm for a in rates.alarms] == alarms()
+    page = Path(__file__).parents[2] / "docs" / "verdict.md"
+    assert markdown(rates) in page.read_text(encoding="utf-8")
 
 
 def test_a_dry_run_counts_shared_stages_once(tmp_path: Path) -> None:
