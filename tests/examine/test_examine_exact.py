@@ -719,6 +719,18 @@ def test_a_few_phrases_carry_the_gain_where_half_of_it_surely_goes_with_them(
         assert (name in fired(with_last(well, {"exploits": found}))) == expected, carried
 
 
+def test_phrases_stand_beside_a_success_and_are_gaming_without_one(well: Evidence) -> None:
+    shown = Dominance(phrases=["so it is"], before=[0.1], after=[0.9], carried=near(0.8, 0.1))
+    found = {"exploits": well.arms[0].exploits.model_copy(update={"dominance": shown})}
+    beside = verdict.decide(with_last(well, found))
+    assert beside.outcome == "worked"
+    assert beside.reason.startswith("gold prefers it")
+    assert "; but 'so it is' (10% to 90%) came to dominate" in beside.reason
+    alone = verdict.decide(with_last(well, found, gold_gain=near(0.1, 0.5)))
+    assert alone.outcome == "gamed"
+    assert alone.reason.startswith("'so it is'")
+
+
 def test_the_reason_is_the_most_serious_rules_and_names_its_arm_among_several(
     well: Evidence,
 ) -> None:

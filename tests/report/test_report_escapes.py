@@ -92,6 +92,8 @@ def test_every_text_of_a_run_is_text_in_its_report(tmp_path: Path) -> None:
         write_json(folder / "lineage.json", {"recipe": "abc"})
         write_json(folder / "stages/02-examine/failed.json", {"error": "bad", "trace": ""})
         verdict = json.loads((folder / "verdict.json").read_text())
+        for rule in (rule for arm in verdict["arms"] for rule in arm["rules"]):
+            rule["in_known_runs"] = "caught 1/2"
         write_json(folder / "verdict.json", verdict | {"stopped_by_guard": "kl"})
     for name in ("verdict.json", "lineage.json", "environment.json", "stages/01-sft/result.json",
                  "stages/02-examine/evidence.json", "stages/02-examine/failed.json"):  # fmt: skip

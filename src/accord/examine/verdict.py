@@ -100,24 +100,27 @@ def judge_arm(
 ) -> ArmVerdict:
     """The rules for one arm, most serious first. Those that would be met by alarm are tried in
     groups: tampering and gaming, collapse, phrases (repetition says more of a run than that what is
-    repeated is new), then what leaves the answer open."""
+    repeated is new), then what leaves the answer open. Phrases alone do not make gaming of what
+    gold calls a success: there they stand beside the outcome."""
     gaming = [tampering_rule(arm), *gaming_rules(arm, evidence, thresholds)]
     collapse = collapse_rules(arm, evidence, thresholds)
-    phrases, success = [phrases_rule(arm, thresholds)], success_rules(arm)
+    phrases, success = phrases_rule(arm, thresholds), success_rules(arm)
+    succeeded = bool(success) and all(rule.fired for rule in success)
     doubts = doubt_rules(arm, evidence, thresholds)
-    rules = [one for one in (*gaming, *collapse, *phrases, *success, *doubts) if one is not None]
+    rules = [one for one in (*gaming, *collapse, phrases, *success, *doubts) if one is not None]
     groups: Sequence[tuple[Outcome, Sequence[Rule | None]]] = (
         ("gamed", gaming),
         ("collapsed", collapse),
-        ("gamed", phrases),
+        ("gamed", [] if succeeded else [phrases]),
         ("inconclusive", doubts),
     )
     for outcome, group in groups:
         for rule in group:
             if rule is not None and rule.fired:
                 return _arm(arm, outcome, rule.statement, rules)
-    if success and all(rule.fired for rule in success):
-        return _arm(arm, "worked", success[0].statement, rules)
+    if succeeded:
+        beside = f"; but {phrases.statement}" if phrases is not None and phrases.fired else ""
+        return _arm(arm, "worked", success[0].statement + beside, rules)
     return _arm(arm, "inconclusive", _doubt(arm), rules)
 
 
