@@ -161,6 +161,8 @@ def _mean(values: list[float], style: str) -> str:
     mean = student_mean(values)
     if mean is None:
         raise ValueError(f"{len(values)} values have no mean with an interval")
+    if mean.low is None or mean.high is None:  # all seeds are equal
+        return style.format(mean.value)
     return f"{style.format(mean.value)} [{style.format(mean.low)}, {style.format(mean.high)}]"
 
 
