@@ -36,7 +36,7 @@ def refuse_dropping(
         f" {len(lost):,} of {rows:,} rows{more}; at most {context.allow_dropped:.0%} may be"
         " dropped",
         f"{' and '.join(f'{name}: {needed[name]}' for name in names)} {'keeps' if one else 'keep'}"
-        f" {share:.0%} of them; or allow it: allow_dropped: {rounded_up(gone, rows):g}",
+        f" {share:.0%} of them; or allow it: {allowing(rounded_up(gone, rows), context)}",
     )
 
 
@@ -50,6 +50,12 @@ def _enough(
         if enough != (prompt, response):
             break
     return dict(zip(limits, enough, strict=True)), share
+
+
+def allowing(share: float, context: StageContext) -> str:
+    """The setting that lets so many rows be dropped, as it is written in a recipe and on the
+    command line."""
+    return f"allow_dropped: {share:g} ({context.name}.allow_dropped={share:g} on the command line)"
 
 
 def rounded_up(part: int, whole: int) -> float:

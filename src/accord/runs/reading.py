@@ -17,7 +17,7 @@ from accord.feedback.formats.source import AnySpec, DataSource, DataSpec, name_o
 from accord.feedback.formats.turns import unread
 from accord.feedback.formats.values import empty
 from accord.runs.context import NotYet, StageContext
-from accord.runs.dropping import rounded_up
+from accord.runs.dropping import allowing, rounded_up
 from accord.runs.inputs import REFERENCE, stage_of
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ def _note_rows(
         )
         raise DataError(
             f"{unreadable:,} of {rows:,} rows of {source.name} cannot be read: {reasons}",
-            f"repair them; allow_dropped: {rounded_up(unreadable, rows):g} goes on without them",
+            f"repair them; {allowing(rounded_up(unreadable, rows), context)} goes on without them",
         )
     total = max(rows, source.planned)
     if source.large:

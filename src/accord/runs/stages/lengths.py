@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from accord.errors import DataError
 from accord.runs.context import StageContext
-from accord.runs.dropping import refuse_dropping, rounded_up
+from accord.runs.dropping import allowing, refuse_dropping, rounded_up
 from accord.runs.stages.settings import LengthConfig
 from accord.text.dropping import Need
 from accord.text.encoding import Example
@@ -58,7 +58,7 @@ def apply_lengths(
             allowed = rounded_up(len(lost) + unreadable, len(needs) + unreadable)
             raise DataError(
                 f"{error.message}; more does not fit the model's context of {model.context:,}",
-                f"use a model with a longer context, or allow it: allow_dropped: {allowed:g}",
+                f"use a model with a longer context, or allow it: {allowing(allowed, context)}",
             ) from error
     fitting, table = fit_lengths(
         examples,

@@ -115,12 +115,19 @@ class RewardFunction:
         """Raise ConfigError for a function that cannot be called with these columns, that fails, or
         that gives no scores."""
         given, by_position = self._arguments(asked)
+        names = dict.fromkeys(name for row in asked.rows for name in row.columns)
+        if missing := [name for name in self.needed if name not in given]:
+            raise ConfigError(
+                f"{self.name}{self.where} needs {' and '.join(missing)}: neither a column of the"
+                " rows nor one of its arguments",
+                "add the column; or what is the same for all rows:"
+                f' functions: {{"{self.name}": {{weight: 1, arguments: {{{missing[0]}: VALUE}}}}}}',
+            )
         signature = f"{self.name}({', '.join(map(str, self.parameters.values()))})"
         try:
             if self.parameters:
                 inspect.signature(self.function).bind(*by_position, **given)
         except TypeError as error:
-            names = dict.fromkeys(name for row in asked.rows for name in row.columns)
             raise ConfigError(
                 f"{signature} cannot be called as f(prompts, responses), or f(prompts, completions)"
                 f" with the rows' columns ({', '.join(names) or 'none'}): {error}{self.where}",

@@ -262,14 +262,14 @@ def _refuse_malformed(
     """Raise DataError where more conversations than allowed are none."""
     from accord.errors import by_reason
     from accord.feedback.formats.source import name_of
-    from accord.runs.dropping import rounded_up
+    from accord.runs.dropping import allowing, rounded_up
 
     if malformed.total() > context.allow_dropped * rows:
         raise DataError(
             f"{malformed.total():,} of {rows:,} demonstrations in {name_of(source)} are no"
             f" conversations: {by_reason(malformed)}",
-            "repair them; allow_dropped:"
-            f" {rounded_up(malformed.total(), rows):g} goes on without them",
+            f"repair them; {allowing(rounded_up(malformed.total(), rows), context)} goes on without"
+            " them",
         )
 
 
