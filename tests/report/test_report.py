@@ -15,7 +15,8 @@ from accord.examine.evidence import AgreementRow, AnnotatorEvidence, ArmRows, me
 from accord.examine.reward_card import card
 from accord.examine.verdict import decide
 from accord.files import write_json, write_jsonl, write_text
-from accord.report.render import duration, render
+from accord.report.render import render
+from accord.report.times import duration
 
 HOSTILE = '</script><script>window.hacked = 1</script><img src=x onerror="window.hacked = 1">'
 
@@ -33,6 +34,7 @@ def make_run(folder: Path, examined: bool = True) -> Path:
         "values": {},
         "artefacts": {},
         "seconds": 61.0,
+        "cpu_seconds": 58.0,
         "peak_mib": 900.0,
     }
     write_json(stage / "result.json", result)
@@ -117,7 +119,7 @@ def test_each_alarm_stands_with_its_rates_in_known_runs(tmp_path: Path) -> None:
 def test_page_says_what_is_missing(tmp_path: Path) -> None:
     page = render(make_run(tmp_path / "run", examined=False)).read_text(encoding="utf-8")
     assert "No verdict" in page
-    assert "Add an <code>examine</code> stage" in page
+    assert "Add an examine stage" in page
     with pytest.raises(DataError, match=r"recipe\.yaml is missing"):
         render(tmp_path)
 

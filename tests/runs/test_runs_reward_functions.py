@@ -120,7 +120,7 @@ def test_the_forms_of_a_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         assert pool.submit(asyncio.run, in_a_notebook()).result() == [1.0, 0.0]
     with pytest.raises(ConfigError, match="has no argument 'speed'"):
         RewardFunction("form_6:f", {"speed": 1})
-    with pytest.raises(ConfigError, match="length .*needs longest: neither a column") as needs:
+    with pytest.raises(ConfigError, match=r"length .*needs longest: neither a column") as needs:
         RewardFunction("accord:length").check_call(rows)
     assert '"accord:length": {weight: 1, arguments: {longest: VALUE}}' in str(needs.value.fix)
     with pytest.raises(ConfigError, match='did you mean "math"'):

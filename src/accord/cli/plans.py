@@ -72,7 +72,7 @@ def _cells(name: str, plan: Plan, times: bool) -> list[str]:
 
 def time_span(seconds: tuple[float, float] | None) -> str:
     """From and to, in words; a question mark where it cannot be told."""
-    from accord.report.render import duration
+    from accord.report.times import duration
 
     if seconds is None:
         return "?"

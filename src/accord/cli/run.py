@@ -154,7 +154,7 @@ def _dry_run(recipe: Any, run_dir: Path, resume: bool) -> None:
 def print_results(run_dir: Path) -> None:
     """What came out of each stage that is done, as a table."""
     from accord.cli.terminal import print_table
-    from accord.report.render import duration
+    from accord.report.times import duration
 
     rows, total = [], 0.0
     for path in sorted(run_dir.glob("stages/*/result.json")):

@@ -16,8 +16,8 @@ from rich.text import Text
 from accord.cli.terminal import safe_text
 from accord.errors import ConfigError
 from accord.report.live import WatchedRun, WatchedStage, sparkline
-from accord.report.render import duration
 from accord.report.sinks.sending import SinkPosition, check_sinks, send_all
+from accord.report.times import duration
 from accord.runs.listing import at_work, summary
 from accord.runs.runner import RECIPE, resuming
 

@@ -7,13 +7,15 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from accord.errors import DataError
 from accord.files import read_jsonl, write_text
 from accord.metrics import declared
-from accord.report import charts
+from accord.report import charts, facts
+from accord.report.times import duration
 from accord.statistics.intervals import Z95
 from accord.statistics.means import Estimate, ends
 
@@ -75,7 +77,15 @@ class _Page:
         """All template variables."""
         verdict, evidence = self._json("verdict.json"), self._evidence()
         card = evidence["reward_card"] if evidence else None
+        text = (self.run_dir / "recipe.yaml").read_text(encoding="utf-8")
+        recipe = yaml.safe_load(text)
         return {
+            "facts": facts.facts(self.run_dir, recipe, self.stages),
+            "to_take": facts.to_take(evidence, self.stages),
+            "next_step": facts.next_step(self.run_dir, recipe, verdict, self.stages),
+            "to_fine_tuning": {
+                stage["stage"]: facts.to_fine_tuning(stage, self.stages) for stage in self.stages
+            },
             "name": self.run_dir.name,
             "verdict": verdict,
             "evidence": evidence,
@@ -90,7 +100,7 @@ class _Page:
             "calibration": self._figure(charts.calibration(card)) if card else None,
             "training": self._training(),
             "samples": self._samples(),
-            "recipe": (self.run_dir / "recipe.yaml").read_text(encoding="utf-8"),
+            "recipe": text,
             "environment": self._readable("environment.json"),
             "lineage": self._readable("lineage.json"),
             "meanings": {m.name: f"{m.meaning} ({m.unit})" for m in declared()},
@@ -124,6 +134,7 @@ class _Page:
                     "summary": "not finished",
                     "values": {},
                     "seconds": 0.0,
+                    "cpu_seconds": 0.0,
                     "peak_mib": 0.0,
                 }
             )
@@ -215,9 +226,3 @@ def _percent(value: Any) -> str:
     if value is None:
         return "–"
     return Estimate.model_validate(value).percent
-
-
-def duration(seconds: float) -> str:
-    """3 min 05 s"""
-    whole = round(seconds)
-    return f"{whole // 60} min {whole % 60:02d} s" if whole >= 60 else f"{seconds:.1f} s"
