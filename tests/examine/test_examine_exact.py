@@ -30,7 +30,7 @@ from accord.examine import (
     verdict,
     winrate,
 )
-from accord.examine.evidence import ArmRows, Evidence, measure
+from accord.examine.evidence import AgreementRow, ArmRows, Evidence, measure
 from accord.examine.exploits import Dominance
 from accord.examine.rows import columns
 from accord.examine.turning import ProxyGoldPoint, gold_turned
@@ -717,6 +717,36 @@ def test_a_few_phrases_carry_the_gain_where_half_of_it_surely_goes_with_them(
         shown = Dominance(phrases=["so it is"], before=[0.1], after=[0.9], carried=carried)
         found = well.arms[0].exploits.model_copy(update={"dominance": shown})
         assert (name in fired(with_last(well, {"exploits": found}))) == expected, carried
+
+
+def test_a_reward_model_is_blind_by_what_its_labels_allow(well: Evidence) -> None:
+    name = "the reward model cannot tell"
+    gap = np.random.default_rng(0).normal(size=(1, 200))
+    card = reward_card.card(gap, list(range(200)), None)
+    none = [None, None, None]
+    cases = [
+        (None, 0.59, True),  # labels that never err: 41 % surely wrong
+        (None, 0.61, False),
+        ([0.7, 0.65, 0.75], 0.55, False),  # a third of what is to be had
+        ([0.7, 0.65, 0.75], 0.529, True),
+        (none, 0.59, True),
+        ([0.52, 0.49, 0.55], 0.59, True),  # labels that may be coins allow nothing
+    ]
+    for ceiling, high, expected in cases:
+        agreement = None
+        if ceiling is not None:
+            agreement = AgreementRow(
+                alpha=none,
+                with_ties=none,
+                strict=none,
+                ceiling=ceiling,
+                units=9,
+                judgements=9,
+                not_measurable={},
+            )
+        seen = card.model_copy(update={"accuracy": near(high - 0.03, 0.03)})
+        made = well.model_copy(update={"reward_card": seen, "agreement": agreement})
+        assert (name in fired(made)) == expected, (ceiling, high)
 
 
 def test_phrases_stand_beside_a_success_and_are_gaming_without_one(well: Evidence) -> None:

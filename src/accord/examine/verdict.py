@@ -422,17 +422,30 @@ def _memory_rule(arm: ArmEvidence, thresholds: Thresholds) -> Rule | None:
 
 
 def _blind_rule(evidence: Evidence, thresholds: Thresholds) -> Rule | None:
-    """The reward model orders held-out pairs hardly better than a coin."""
+    """The reward model orders held-out pairs hardly better than a coin, as far as labels that
+    disagree among themselves can show it: accuracy is told as on labels that never err, where the
+    ceiling of single ones is known (a reward model that is right with probability q, and labels
+    that are right with probability c, agree with probability .5 + 2 (q - .5) (c - .5))."""
     card = evidence.reward_card
     if card is None or card.accuracy.high is None:
         return None
+    most, reached = _ceiling(evidence), ""
+    if most < 1:
+        reached = f"; no more than {most:.0%} to {_ceiling(evidence, 2):.0%} can be reached"
     return _rule(
         "the reward model cannot tell",
-        1 - card.accuracy.high,
+        0.5 - (card.accuracy.high - 0.5) / (2 * (most - 0.5)),
         f"it orders {card.accuracy.percent} of {counted(card.pairs, 'held-out pair')} as the labels"
-        " do",
+        f" do{reached}",
         thresholds,
     )
+
+
+def _ceiling(evidence: Evidence, end: int = 1) -> float:
+    """The most that agreement with single labels can be, the lower (2: upper) end of its interval;
+    1 where that was not measured, or tells nothing."""
+    found = evidence.agreement.ceiling[end] if evidence.agreement is not None else None
+    return found if found is not None and found > 0.5 else 1.0
 
 
 def _judge_rule(evidence: Evidence, thresholds: Thresholds) -> Rule | None:
