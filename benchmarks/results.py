@@ -14,7 +14,8 @@ from pathlib import Path
 
 import yaml
 
-from accord.runs.evidence import is_examination, read_evidence
+from accord.examine.verdict import decide
+from accord.runs.evidence import evidence_files, is_examination, read_evidence
 from accord.statistics.means import student_mean
 
 FEWEST = 4
@@ -104,18 +105,20 @@ def collect(folder: Path) -> dict[str, object]:
         values |= {f"{record['stage']}.{key}": value for key, value in record["values"].items()}
         seconds, peak = seconds + record["seconds"], max(peak, record["peak_mib"])
         cpu_seconds += record["cpu_seconds"]
-    verdict = (
-        json.loads((folder / "verdict.json").read_text())
-        if (folder / "verdict.json").is_file()
-        else None
-    )
     values |= _card(folder) | _peaks(folder)
     return values | {
         "minutes": seconds / 60,
         "cpu_minutes": cpu_seconds / 60,
         "peak_gib": peak / 1024,
-        "verdict": verdict["outcome"] if verdict else "–",
+        "verdict": _outcome(folder),
     }
+
+
+def _outcome(folder: Path) -> str:
+    """By the rules of now, from what was measured then."""
+    if not evidence_files(folder):
+        return "–"
+    return str(decide(*read_evidence(folder)).outcome)
 
 
 def _card(folder: Path) -> dict[str, object]:
