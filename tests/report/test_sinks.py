@@ -152,6 +152,17 @@ def test_tensorboard_reads_every_step_once_after_a_kill_in_the_middle(tmp_path: 
     as_expected(read_tensorboard(run_dir), run_dir)
 
 
+def test_tensorboard_writes_over_what_a_failure_left_half_written(tmp_path: Path) -> None:
+    run_dir = make_run(tmp_path / "run")
+    position = SinkPosition("tensorboard", run_dir, print)
+    assert position.send()
+    (path,) = (run_dir / "tensorboard").iterdir()
+    path.write_bytes(path.read_bytes() + path.read_bytes()[-60:] * 9)
+    AppendLog(run_dir / "stages/02-ppo/metrics.jsonl").append([row(6)])
+    assert position.send()
+    as_expected(read_tensorboard(run_dir), run_dir)
+
+
 @pytest.mark.parametrize("at", [7, 14])
 def test_a_run_that_is_killed_and_resumed_continues_its_curves(tmp_path: Path, at: int) -> None:
     run_dir = tmp_path / "run"

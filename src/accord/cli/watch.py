@@ -46,8 +46,9 @@ def watch(places: Sequence[Path], to: Sequence[str], once: bool) -> None:
             live.update(_page(watched), refresh=True)
     finally:
         for position in positions:
-            position.send()
-            position.close(finished=True)
+            position.send(now=True)
+            if not at_work(position.run_dir):  # a run that goes on stays open with its trackers
+                position.close(finished=True)
 
 
 def runs_of(place: Path) -> list[Path]:

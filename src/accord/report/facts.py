@@ -75,13 +75,19 @@ def _machine(environment: Mapping[str, Any]) -> str:
     return ", ".join(part for part in parts if part)
 
 
+def fine_tuning(stages: Sequence[Stage]) -> Stage | None:
+    """The first sft stage, where there is one whose CPU time is known."""
+    found = next((stage for stage in stages if stage.get("kind") == "sft"), None)
+    return found if found is not None and found["cpu_seconds"] else None
+
+
 def to_fine_tuning(stage: Stage, stages: Sequence[Stage]) -> float | None:
     """How many times the CPU time of fine-tuning (the first sft stage) a stage took; None for that
     stage, and where there is none."""
-    tuned = next((one for one in stages if one.get("kind") == "sft"), None)
-    if tuned is None or tuned is stage or not tuned.get("cpu_seconds"):
+    tuned = fine_tuning(stages)
+    if tuned is None or tuned is stage:
         return None
-    return float(stage.get("cpu_seconds") or 0.0) / float(tuned["cpu_seconds"])
+    return float(stage["cpu_seconds"]) / float(tuned["cpu_seconds"])
 
 
 def to_take(evidence: Mapping[str, Any] | None, stages: Sequence[Stage]) -> list[str]:

@@ -9,10 +9,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from accord.files import read_json_if_whole
 from accord.report.sinks.following import Follower
+from accord.report.sinks.sink import read_recipe
 
 State = Literal["waiting", "running", "done", "failed", "stopped"]
 BOOKKEEPING = {
@@ -59,13 +58,12 @@ class WatchedStage:
 class WatchedRun:
     """Follows a run directory; `look` reads what is new.
 
-    at_work: whether a process works in it, as the caller knows (its lock is the runner's).
-    Raises RunError where the recipe cannot be read.
+    Raises ConfigError where the recipe cannot be read.
     """
 
     def __init__(self, run_dir: Path) -> None:
         self.run_dir = run_dir
-        raw = yaml.safe_load((run_dir / "recipe.yaml").read_text(encoding="utf-8"))
+        raw = read_recipe(run_dir)
         self.name = str(raw["name"])
         self.stages = [
             WatchedStage(name, str(stage.get("kind", name)), self._folder(number, name))
@@ -83,12 +81,14 @@ class WatchedRun:
         return self._follower.broken
 
     def look(self, at_work: bool) -> None:
-        """Read what is new."""
+        """Read what is new. at_work: whether a process works in the run, as the caller knows (its
+        lock is the runner's)."""
         for rows in self._follower.new():
             for row in rows:
                 stage = self._by_name.get(row.stage)
-                for tag, value in row.values.items() if stage else ():
-                    assert stage is not None
+                if stage is None:
+                    continue
+                for tag, value in row.values.items():
                     curve = stage.curves.setdefault(tag.partition("/")[2], [])
                     curve.append((row.step, value))
                     if len(curve) > KEPT:

@@ -24,7 +24,7 @@ from accord.runs.context import RESULT
 from accord.runs.evidence import evidence_files, is_examination
 from accord.runs.judges import AskedJudge
 from accord.runs.judging import both_orders
-from accord.runs.stages.evaluation import read_points
+from accord.runs.sample_rows import read_points
 from accord.seeds import generator
 from accord.statistics.intervals import Array
 

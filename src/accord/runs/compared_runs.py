@@ -8,14 +8,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from accord.errors import ConfigError, DataError
 from accord.examine.measures import Measure, measures
-from accord.files import read_json_if_whole, read_jsonl
+from accord.examine.rows import Samples, columns
+from accord.files import read_json_if_whole
+from accord.report.facts import fine_tuning
 from accord.report.sinks.sink import flat
 from accord.runs.context import RESULT
 from accord.runs.evidence import evidence_files, read_evidence
+from accord.runs.sample_rows import SampleRow, read_points
+from accord.statistics.intervals import Array
 from accord.statistics.means import Estimate, paired_difference
 from accord.validation import read_yaml
 
@@ -26,6 +31,7 @@ QUANTITIES = {
     "finished": "responses that end with EOS, share",
 }
 """What is compared prompt by prompt, with its unit."""
+WRITTEN = "it is written by accord run"
 SCORERS = {"gold": "gold", "proxy": "reward"}
 """Quantities that are comparable only where the same scorer gave them: the key of the examine
 stage's settings that names it."""
@@ -99,9 +105,7 @@ def _recipe(folder: Path) -> dict[str, Any]:
             f"there is no run in {folder}: it has no recipe.yaml",
             "accord runs list shows what there is; accord compare takes directories of accord run",
         )
-    found: dict[str, Any] = read_yaml(
-        path.read_text(encoding="utf-8"), str(path), "it is written by accord run"
-    )
+    found: dict[str, Any] = read_yaml(path.read_text(encoding="utf-8"), str(path), WRITTEN)
     return found
 
 
@@ -127,7 +131,7 @@ def _run(name: str, folder: Path, recipe: Mapping[str, Any]) -> ComparedRun:
     except DataError as error:
         missing = error.message
     environment = read_json_if_whole(folder / "environment.json") or {}
-    tuned_from = (costs.get("sft") or {}).get("cpu_seconds", 0.0)
+    tuned = fine_tuning(records)
     total = sum(cost["cpu_seconds"] for cost in costs.values())
     facts = {
         "recipe": str(recipe.get("name", "–")),
@@ -135,7 +139,7 @@ def _run(name: str, folder: Path, recipe: Mapping[str, Any]) -> ComparedRun:
         "accord": str((environment.get("versions") or {}).get("accord", "–")),
         "minutes": f"{sum(cost['seconds'] for cost in costs.values()) / 60:.1f}",
         "CPU minutes": f"{total / 60:.1f}",
-        "CPU time by fine-tuning's": f"{total / tuned_from:.1f} times" if tuned_from else "–",
+        "CPU time by fine-tuning's": f"{total / tuned['cpu_seconds']:.1f} times" if tuned else "–",
         "peak memory, MiB": f"{max((cost['peak_mib'] for cost in costs.values()), default=0):,.0f}",
         "stages done": f"{len(records)} of {len(recipe.get('stages', ()))}",
     }
@@ -164,20 +168,18 @@ def _differing(recipes: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
 
 def _paired(first: Path, other: Path, name: str) -> list[PairedArm]:
     """Of arms that both runs have, at their last point."""
-    ours, theirs = _points(first), _points(other)
+    ours, theirs = _last_points(first), _last_points(other)
     found: list[PairedArm] = []
     for arm in (arm for arm in ours if arm in theirs):
-        before, after = ({row["prompt"]: row for row in rows[arm]} for rows in (ours, theirs))
-        shared = [prompt for prompt in before if prompt in after]
+        by_prompt = [{row["prompt"]: row for row in rows[arm]} for rows in (theirs, ours)]
+        shared = [prompt for prompt in by_prompt[1] if prompt in by_prompt[0]]
+        sides = [columns([rows[p] for p in shared]) for rows in by_prompt] if shared else []
         for quantity in QUANTITIES:
-            why_not = _why_not(quantity, shared, before, after, first, other)
+            why_not = _why_not(quantity, sides, first, other)
             difference = None
             if not why_not:
-                values = [
-                    [_value(rows[prompt], quantity) for prompt in shared]
-                    for rows in (after, before)
-                ]
-                difference = paired_difference(*map(_array, values))
+                after, before = (_values(side, quantity) for side in sides)
+                difference = paired_difference(after, before)
             one = PairedArm(
                 arm=arm,
                 run=name,
@@ -190,22 +192,15 @@ def _paired(first: Path, other: Path, name: str) -> list[PairedArm]:
     return found
 
 
-def _why_not(
-    quantity: str,
-    shared: Sequence[str],
-    before: Mapping[str, Any],
-    after: Mapping[str, Any],
-    first: Path,
-    other: Path,
-) -> str:
-    if not shared:
+def _why_not(quantity: str, sides: Sequence[Samples], first: Path, other: Path) -> str:
+    if not sides:
         return "no prompt in common"
     scorer = SCORERS.get(quantity)
     if scorer is not None:
         hashes = {_scorer(first, scorer), _scorer(other, scorer)}
         if None in hashes or len(hashes) > 1:
             return f"scored by different {'gold rewards' if scorer == 'gold' else 'reward models'}"
-    if any(rows[shared[0]].get(quantity) is None for rows in (before, after) if scorer):
+    if quantity == "gold" and any(side.gold_B is None for side in sides):
         return "not measured"
     return ""
 
@@ -216,29 +211,25 @@ def _scorer(folder: Path, key: str) -> str | None:
     record = read_json_if_whole(files[-1].with_name(RESULT)) if files else None
     if not record:
         return None
-    config = read_yaml((files[-1].with_name("config.yaml")).read_text(encoding="utf-8"), "", "")
-    named = ((config.get("evaluate") or {}) if isinstance(config, dict) else {}).get(key)
-    found = record["inputs"].get(str(named))
+    path = files[-1].with_name("config.yaml")
+    config = read_yaml(path.read_text(encoding="utf-8"), str(path), WRITTEN)
+    found = record["inputs"].get(str((config.get("evaluate") or {}).get(key)))
     return str(found) if found else None
 
 
-def _points(folder: Path) -> dict[str, list[dict[str, Any]]]:
+def _last_points(folder: Path) -> dict[str, list[SampleRow]]:
     """Rows of the last point of each tuned stage, by name."""
-    found = {}
-    for stage in sorted(folder.glob("stages/*/points")):
-        files = sorted(stage.glob("*.jsonl"))
-        if files:
-            found[stage.parent.name.partition("-")[2]] = read_jsonl(files[-1])
-    return found
+    return {
+        stage.parent.name.partition("-")[2]: read_points(stage)[-1][1]
+        for stage in sorted(folder.glob("stages/*/points"))
+        if any(stage.iterdir())
+    }
 
 
-def _value(row: Mapping[str, Any], quantity: str) -> float:
+def _values(side: Samples, quantity: str) -> Array:
+    if quantity == "gold":
+        assert side.gold_B is not None  # see _why_not
+        return side.gold_B
     if quantity == "proxy":
-        return float(sum(row["proxy"]) / len(row["proxy"]))
-    return float(row["response_tokens" if quantity == "tokens" else quantity])
-
-
-def _array(values: Sequence[float]) -> Any:
-    import numpy as np
-
-    return np.asarray(values)
+        return side.proxy_B
+    return side.tokens_B if quantity == "tokens" else side.finished_B.astype(np.float64)

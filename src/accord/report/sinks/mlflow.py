@@ -26,6 +26,8 @@ class Mlflow:
     MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and _PASSWORD, as for MLflow itself. Sent
     again, a metric's equal value at a step is kept once by the server. state: the run's id."""
 
+    anew = False
+
     def __init__(self, run: RunInfo, state: dict[str, Any]) -> None:
         self.run, self.state = run, state
         self.address = os.environ.get("MLFLOW_TRACKING_URI", "").rstrip("/")

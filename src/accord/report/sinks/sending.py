@@ -7,18 +7,22 @@ import importlib.util
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
-
-import yaml
 
 from accord.errors import AccordError, ConfigError
 from accord.files import write_json
 from accord.report.sinks.following import Follower
 from accord.report.sinks.mlflow import Mlflow
-from accord.report.sinks.sink import RunInfo, Sink, SinkError, without_secrets
+from accord.report.sinks.sink import (
+    RunInfo,
+    Sink,
+    SinkError,
+    read_recipe,
+    without_secrets,
+)
 from accord.report.sinks.tensorboard import TensorBoard
 from accord.report.sinks.trackio import Trackio
 from accord.report.sinks.wandb import Wandb
@@ -58,9 +62,7 @@ def run_info(run_dir: Path) -> RunInfo:
         made = f"{run_dir.resolve()} {time.time_ns()}"
         kept.parent.mkdir(parents=True, exist_ok=True)
         kept.write_text(hashlib.sha256(made.encode()).hexdigest()[:16], encoding="ascii")
-    settings: Mapping[str, Any] = yaml.safe_load(
-        (run_dir / "recipe.yaml").read_text(encoding="utf-8")
-    )
+    settings = read_recipe(run_dir)
     name = run_dir.resolve().name
     return RunInfo(run_dir, kept.read_text(encoding="ascii"), name, settings["name"], settings)
 
@@ -78,10 +80,10 @@ class SinkPosition:
         self._told = ""
         self.sent = 0
 
-    def send(self) -> bool:
+    def send(self, now: bool = False) -> bool:
         """Send what is new; whether all of it is there. What fails is said once, and tried again
-        some time later; it never raises."""
-        if time.monotonic() < self._again:
+        some time later (`now`: at once); it never raises."""
+        if not now and time.monotonic() < self._again:
             return False
         try:
             self._send()
@@ -117,7 +119,7 @@ class SinkPosition:
         self._follower = Follower(self.run_dir, dict(noted.get("sent", {})))
         sink = SINKS[self.name](run_info(self.run_dir), dict(noted.get("state", {})))
         where = sink.open()
-        if getattr(sink, "offline", False):  # the run is written anew
+        if sink.anew:
             self._follower.sent = {}
         self._sink = sink
         self._note(sink)
@@ -175,8 +177,7 @@ class Sending:
             for position in self.positions:
                 position.send()
         for position in self.positions:
-            position._again = 0.0  # one last try
-            position.send()
+            position.send(now=True)
             position.close(self._finished)
 
 
@@ -184,12 +185,10 @@ def send_all(run_dir: Path, names: Sequence[str], say: Callable[[str], None]) ->
     """Send what a run has so far; rows sent to each. Raises SinkError where one fails."""
     counts = {}
     for name in names:
-        failures: list[str] = []
         position = SinkPosition(name, run_dir, say)
-        if not position.send():
-            failures.append(name)
+        taken = position.send()
         position.close(finished=True)
-        if failures:
+        if not taken:
             raise SinkError(f"{name} did not take the run", "see the message above")
         counts[name] = position.sent
     return counts

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from accord.errors import AccordError
 from accord.report.sinks.following import Scalars
+from accord.validation import read_yaml
 
 SECRET = re.compile(r"KEY|TOKEN|PASSWORD|SECRET", re.IGNORECASE)
 """Names of environment variables whose values are shown nowhere."""
@@ -33,12 +34,14 @@ class RunInfo:
 
 
 class Sink(Protocol):
-    """A tracker. `state`: what it needs to go on after a resume (JSON), kept with the position.
+    """A tracker. `state`: what it needs to go on after a resume (JSON), kept with the position;
+    `anew`: every start writes the whole run again.
 
     Each method raises SinkError, or whatever the tracker's library raises.
     """
 
     state: dict[str, Any]
+    anew: bool
 
     def open(self) -> str:
         """Start, or go on; where to look (an address or a command)."""
@@ -48,6 +51,12 @@ class Sink(Protocol):
 
     def close(self, finished: bool) -> None:
         """finished: all stages are done."""
+
+
+def read_recipe(run_dir: Path) -> dict[str, Any]:
+    """The resolved recipe of a run. Raises ConfigError where it cannot be read."""
+    path = run_dir / "recipe.yaml"
+    return read_yaml(path.read_text(encoding="utf-8"), str(path), "it is written by accord run")
 
 
 def without_secrets(text: str) -> str:

@@ -22,6 +22,8 @@ class TensorBoard:
     """Writes `RUN/tensorboard/`. state: the file's size after what was noted; what a kill left
     behind it is cut off when the run goes on, and written again."""
 
+    anew = False
+
     def __init__(self, run: RunInfo, state: dict[str, Any]) -> None:
         self.folder = run.run_dir / FOLDER
         self.path = self.folder / f"events.out.tfevents.0000000000.{run.key}"
@@ -42,8 +44,10 @@ class TensorBoard:
         """See `Sink.send`."""
         data = b"".join(map(_event, rows))
         try:
-            with open(self.path, "ab") as handle:
+            with open(self.path, "r+b") as handle:
+                handle.seek(self.state["size"])  # over what a failure left half-written
                 handle.write(data)
+                handle.truncate()
         except OSError as error:
             raise write_error(error, self.path) from error
         self.state["size"] += len(data)

@@ -17,6 +17,8 @@ class Trackio:
     """Writes into trackio's database on this machine, project TRACKIO_PROJECT or "accord". Rows
     have ids of their own: those sent again after a kill are known."""
 
+    anew = False
+
     def __init__(self, run: RunInfo, state: dict[str, Any]) -> None:
         self.run, self.state = run, state
         self.project = os.environ.get("TRACKIO_PROJECT", "accord")

@@ -23,14 +23,14 @@ class Wandb:
 
     def __init__(self, run: RunInfo, state: dict[str, Any]) -> None:
         self.run, self.state = run, state
-        self.offline = os.environ.get("WANDB_MODE") == "offline"
+        self.anew = os.environ.get("WANDB_MODE") == "offline"
         self._there: Any = None
 
     def open(self) -> str:
         """See `Sink.open`."""
         import wandb
 
-        if not self.offline and not wandb.api.api_key:
+        if not self.anew and not wandb.api.api_key:
             raise SinkError(
                 "Weights & Biases has no key",
                 "run `wandb login`, set WANDB_API_KEY, or keep it here with WANDB_MODE=offline",
@@ -43,13 +43,13 @@ class Wandb:
             name=self.run.name,
             group=self.run.project,
             id=self.run.key,
-            resume=None if self.offline else "allow",
+            resume=None if self.anew else "allow",
             config=dict(self.run.settings),
             dir=str(self.run.run_dir),
             settings=wandb.Settings(silent=True, console="off", x_disable_stats=True),
         )
         self._there.define_metric("*", step_metric="stage_step")
-        if not self.offline:
+        if not self.anew:
             return str(self._there.url)
         if before is not None:
             shutil.rmtree(folder / str(before), ignore_errors=True)

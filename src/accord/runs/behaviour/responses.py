@@ -26,8 +26,9 @@ from accord.runs.distances import Distances
 from accord.runs.judges import AskedJudge
 from accord.runs.judging import AskedPair, ask
 from accord.runs.reading import read_prompts
+from accord.runs.sample_rows import SampleRow
 from accord.runs.session import InterruptFlag
-from accord.runs.stages.evaluation import SampleRow, render
+from accord.runs.stages.evaluation import render
 from accord.sampling.rollout import SamplingSettings
 from accord.seeds import derive_seed, generator
 from accord.statistics.intervals import Array

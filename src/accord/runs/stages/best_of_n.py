@@ -15,7 +15,7 @@ from accord.runs.stages.settings import EvaluationConfig
 from accord.seeds import derive_seed
 
 if TYPE_CHECKING:
-    from accord.runs.stages.evaluation import SampleRow
+    from accord.runs.sample_rows import SampleRow
 
 CHUNK = 32
 

@@ -6,17 +6,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict, cast
+from typing import TYPE_CHECKING, Literal
 
-from accord.errors import DataError
 from accord.examine.turning import gold_turned, proxy_gold_point
 from accord.feedback.records import Message, asked_fields
-from accord.files import read_jsonl, write_jsonl
+from accord.files import write_jsonl
 from accord.models.causal_lm import CausalLM
 from accord.models.loading import freeze, load_causal_lm
 from accord.models.reward_model import RewardModel
 from accord.runs.distances import Distances, distances
 from accord.runs.reading import read_prompts
+from accord.runs.sample_rows import SampleRow, read_points
 from accord.sampling.builtin import BuiltinSampler
 from accord.sampling.rollout import SamplingSettings
 from accord.seeds import derive_seed
@@ -45,27 +45,6 @@ def render(prompt: Prompt) -> str:
         if isinstance(messages, str)
         else "\n".join(f"{m['role']}: {Message.model_validate(m).said}" for m in messages)
     )
-
-
-class SampleRow(TypedDict):
-    """One response and what was measured of it: gold (None without a gold reward), proxy by each
-    member of the reward model, log-probabilities under policy and reference, the exact KL and the
-    policy's exact entropy (nats per sequence); scores by the members of further reward models, by
-    name; gold_elsewhere: gold of this response after the next one's prompt."""
-
-    prompt_id: int
-    prompt: str
-    response: str
-    response_tokens: int
-    finished: bool
-    gold: float | None
-    proxy: list[float]
-    logp: float
-    ref_logp: float
-    kl_exact: float
-    entropy: NotRequired[float]
-    selectors: NotRequired[dict[str, list[float]]]
-    gold_elsewhere: NotRequired[float]
 
 
 @dataclass
@@ -193,13 +172,3 @@ def at_points(
         )
 
     return on_step
-
-
-def read_points(folder: Path) -> list[tuple[int, list[SampleRow]]]:
-    """(step, rows) in order of training."""
-    files = sorted(folder.glob("step-*.jsonl"))
-    if not files:
-        raise DataError(f"{folder} holds no samples of an arm", "name the points of a policy stage")
-    return [
-        (int(f.stem.removeprefix("step-")), cast("list[SampleRow]", read_jsonl(f))) for f in files
-    ]

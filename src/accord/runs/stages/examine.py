@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from accord.examine.probes import Probes
     from accord.examine.reward_card import RewardCard
     from accord.feedback.judge_card import JudgeCard
-    from accord.runs.stages.evaluation import SampleRow
+    from accord.runs.sample_rows import SampleRow
 
 
 class ExamineConfig(StageConfig):
@@ -97,7 +97,7 @@ class Examine(Stage):
         from accord.examine.error_rates import with_rates
         from accord.examine.evidence import ArmRows, measure
         from accord.examine.verdict import decide
-        from accord.runs.stages.evaluation import read_points
+        from accord.runs.sample_rows import read_points
         from accord.runs.stages.scorers import read_scorers
 
         baseline = self._baseline(config, context)
