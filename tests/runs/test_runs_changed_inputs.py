@@ -20,6 +20,7 @@ from accord.runs import contents
 from accord.runs.context import StageContext
 from accord.runs.session import InterruptFlag
 from accord.runs.stages.ppo import RlooConfig
+from accord.runs.stages.scorers import START, note_scorers, read_scorers
 from accord.runs.stages.sft import SftConfig
 
 HASHES = re.compile(r"(\S+) changed since this run read it: sha256:(\w{64}) then, sha256:(\w{64})")
@@ -170,3 +171,23 @@ def test_sigterm_leaves_a_checkpoint_and_the_hint_is_the_command(tmp_path: Path)
     recipe = (out / "recipe.yaml").read_text()
     (out / "recipe.yaml").write_text(recipe.replace("epochs: 400", "epochs: 1"))
     assert "recipe.yaml changed since 01-sft began" in resumed()
+
+
+def test_checks_of_scorers_that_a_resumed_stage_repeats_count_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    here = context(tmp_path, 1)
+    for when in (START, "step 1", START, "step 1", "step 2", "step 2"):  # killed twice
+        here.inputs = dict(contents.hashes_of(rloo(), here))
+        note_scorers(rloo(), here, when)
+    watch = read_scorers(here.folder)
+    assert watch is not None
+    assert (watch.checks, watch.changed) == (3, {})
+    (tmp_path / "rewards/score.py").write_text("def polite(prompts, completions): return [1.0]\n")
+    note_scorers(rloo(), here, "step 2")
+    changed = read_scorers(here.folder)
+    assert changed is not None
+    assert (changed.checks, changed.changed) == (4, {"rewards.score:polite": "step 2"})

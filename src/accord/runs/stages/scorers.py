@@ -24,12 +24,15 @@ START, END = "the start", "the end"
 
 def note_scorers(config: StageConfig, context: StageContext, when: str) -> None:
     """Hash the reward model, the gold reward and the user's reward functions that a stage names, as
-    they lie on the disk now; at the start what was hashed before anything was read."""
+    they lie on the disk now; at the start what was hashed before anything was read. A check that a
+    resumed stage repeats with the same finding counts once."""
     names = {one.reference for one in named(config) if one.kind in KINDS} | {*config.code()}
     found: Mapping[str, str] = context.inputs if when == START else dict(hashes_of(config, context))
     hashes = {name: value for name, value in found.items() if name in names}
-    if hashes:
-        context.log(LOG).append([{"when": when, "hashes": hashes}])
+    check = {"when": when, "hashes": hashes}
+    log = context.log(LOG)
+    if hashes and check not in log.rows:
+        log.append([check])
 
 
 def read_scorers(folder: Path) -> ScorerWatch | None:
