@@ -4,7 +4,7 @@ fix."""
 from __future__ import annotations
 
 import difflib
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar, get_args, get_origin
 
@@ -248,3 +248,19 @@ def _group(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next((found for part in get_args(annotation) if (found := _group(part))), None)
+
+
+def dotted(settings: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
+    """Settings by dotted name; what is not set (None) is left out."""
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            found |= dotted(value, f"{prefix}{key}.")
+        elif value is not None:
+            found[f"{prefix}{key}"] = value
+    return found
+
+
+def dotted_texts(settings: Mapping[Any, Any]) -> dict[str, str]:
+    """The same, as texts."""
+    return {name: str(value) for name, value in dotted(settings).items()}

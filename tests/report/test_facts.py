@@ -46,6 +46,8 @@ def test_models_and_data_that_the_run_did_not_make_are_named(
     assert found["took"] == "1 min 00 s, 1 min 10 s of CPU time"
     assert found["machine"] == "x86, 2 cores, 1 thread"
     assert found["accord"] == "9"
+    assert found["stages done"] == "2 of 2"
+    assert found["CPU time by fine-tuning's"] == "3.5 times"
     own = {"name": "q", "stages": {"data": {"kind": "reviews"}, "sft": {"data": "stage:data/sft"}}}
     assert dict(facts(tmp_path, own, []))["data"] == "reviews"
 

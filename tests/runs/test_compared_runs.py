@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
 from zoo import healthy, rows
 
 from accord.cli.main import main
@@ -16,7 +19,7 @@ from accord.errors import ConfigError
 from accord.examine.evidence import ArmRows, measure
 from accord.examine.verdict import decide
 from accord.files import write_json, write_jsonl
-from accord.runs.compared_runs import PairedArm, compare_runs
+from accord.runs.compared_runs import PairedArm, _by_occurrence, compare_runs
 from accord.statistics.means import paired_difference
 
 
@@ -71,8 +74,36 @@ def test_differences_are_paired_by_prompt(two: list[Path]) -> None:
     assert paired["gold"].prompts == len(gold[0])
     assert paired["proxy"].why_not == "scored by different reward models"
     assert paired["tokens"].difference is not None
-    assert [run.facts["CPU minutes"] for run in found.runs] == ["1.0", "2.0"]
+    took = [run.facts["took"] for run in found.runs]
+    assert took == [f"2 min 00 s, {n} min 00 s of CPU time" for n in (1, 2)]
+    assert paired["gold"].unpaired == 0
     assert all("ppo.win_rate" in run.measures for run in found.runs)
+
+
+@given(
+    st.lists(st.sampled_from("abc"), min_size=2, max_size=9),
+    st.lists(st.sampled_from("abc"), min_size=2, max_size=9),
+)
+def test_each_response_to_a_repeated_prompt_counts_once(ours: list[str], theirs: list[str]) -> None:
+    """As many pairs of a prompt as both runs have of it, in their order; the rest is counted."""
+    rows = [_by_occurrence([{"prompt": p} for p in prompts]) for prompts in (ours, theirs)]  # type: ignore[typeddict-item]
+    assert [len(one) for one in rows] == [len(ours), len(theirs)]
+    shared = Counter(prompt for prompt, _ in rows[0].keys() & rows[1].keys())
+    assert shared == Counter(ours) & Counter(theirs)
+
+
+def test_a_prompt_that_stands_twice_is_paired_twice_and_is_one_cluster(two: list[Path]) -> None:
+    golds = []
+    for folder, more in zip(two, (1, 3), strict=True):
+        path = sorted(folder.glob("stages/*/points/*.jsonl"))[-1]
+        rows = last(folder)[:20]
+        again = [row | {"gold": row["gold"] + more} for row in rows[:5]]
+        write_jsonl(path, [*rows, *again, *(rows[:1] if more == 3 else [])])
+        golds.append(np.array([row["gold"] for row in (*rows, *again)]))
+    paired = by_quantity(compare_runs(two).paired)["gold"]
+    clusters = [*range(20), *range(5)]
+    assert paired.difference == paired_difference(golds[1], golds[0], clusters)
+    assert (paired.prompts, paired.unpaired) == (20, 1)
 
 
 def test_what_cannot_be_compared_has_a_reason(tmp_path: Path) -> None:

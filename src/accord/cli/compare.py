@@ -27,7 +27,8 @@ def show(folders: Sequence[Path], everything: bool, as_json: bool) -> None:
 def _print(found: RunComparison, everything: bool) -> None:
     names = [run.name for run in found.runs]
     rows = [["verdict", *(run.outcome for run in found.runs)]]
-    rows += [[fact, *(run.facts[fact] for run in found.runs)] for fact in found.runs[0].facts]
+    known = dict.fromkeys(fact for run in found.runs for fact in run.facts)
+    rows += [[fact, *(run.facts.get(fact, "–") for run in found.runs)] for fact in known]
     print_table(("", *names), rows, right=())
     for run in found.runs:
         if run.reason:
@@ -52,7 +53,7 @@ def _print(found: RunComparison, everything: bool) -> None:
                 one.arm,
                 one.run,
                 QUANTITIES[one.quantity],
-                f"{one.prompts}",
+                f"{one.prompts}" + (f" ({one.unpaired} unpaired)" if one.unpaired else ""),
                 one.why_not or f"{one.difference}",
             ]
             for one in found.paired

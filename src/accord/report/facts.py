@@ -17,17 +17,22 @@ Stage = Mapping[str, Any]
 SOURCES = ("data", "feedback", "prompts", "demonstrations")
 """Settings of a stage that name data."""
 MADE = "stage:"
+UNFINISHED = "not finished"
+"""The summary of a stage that has none."""
 
 
 def facts(
     run_dir: Path, recipe: Mapping[str, Any], stages: Sequence[Stage]
 ) -> list[tuple[str, str]]:
-    """(label, text) of each that is known."""
+    """(label, text) of each that is known: where a run comes from and what it cost. stages: the
+    results of those that are done."""
     settings = [(name, one or {}) for name, one in (recipe.get("stages") or {}).items()]
     environment = read_json_if_whole(run_dir / "environment.json") or {}
     versions = environment.get("versions") or {}
     seconds = sum(float(stage.get("seconds") or 0.0) for stage in stages)
     cpu = sum(float(stage.get("cpu_seconds") or 0.0) for stage in stages)
+    peak = max((float(stage.get("peak_mib") or 0.0) for stage in stages), default=0.0)
+    done, tuned = sum(map(is_done, stages)), fine_tuning(stages)
     written = [run_dir / "recipe.yaml", *run_dir.glob("stages/*/config.yaml")]
     begun = datetime.fromtimestamp(min(path.stat().st_mtime for path in written))
     found = [
@@ -37,6 +42,9 @@ def facts(
         ("seed", str(recipe.get("seed", ""))),
         ("begun", f"{begun:%Y-%m-%d %H:%M}"),
         ("took", _took(seconds, cpu)),
+        ("CPU time by fine-tuning's", f"{cpu / tuned['cpu_seconds']:.1f} times" if tuned else ""),
+        ("peak memory", f"{peak:,.0f} MiB" if peak else ""),
+        ("stages done", f"{done} of {len(settings)}"),
         ("accord", str(versions.get("accord", ""))),
         ("machine", _machine(environment)),
     ]
@@ -75,10 +83,15 @@ def _machine(environment: Mapping[str, Any]) -> str:
     return ", ".join(part for part in parts if part)
 
 
+def is_done(stage: Stage) -> bool:
+    """Whether a stage of `facts` has a result."""
+    return stage.get("summary") != UNFINISHED
+
+
 def fine_tuning(stages: Sequence[Stage]) -> Stage | None:
     """The first sft stage, where there is one whose CPU time is known."""
     found = next((stage for stage in stages if stage.get("kind") == "sft"), None)
-    return found if found is not None and found["cpu_seconds"] else None
+    return found if found is not None and found.get("cpu_seconds") else None
 
 
 def to_fine_tuning(stage: Stage, stages: Sequence[Stage]) -> float | None:
@@ -116,10 +129,9 @@ def next_step(
     resume = f"accord run --resume {shlex.quote(str(run_dir))}"
     if failed := [stage for stage in stages if stage["failed"]]:
         return f"Mend what stage {failed[0]['stage']} says, then continue: {resume}"
-    done = [stage for stage in stages if stage["summary"] != "not finished"]
-    planned = len(recipe.get("stages") or ())
-    if len(done) < planned:
-        return f"{len(done)} of {planned} stages are done. Continue: {resume}"
+    done, planned = sum(map(is_done, stages)), len(recipe.get("stages") or ())
+    if done < planned:
+        return f"{done} of {planned} stages are done. Continue: {resume}"
     if verdict is None:
         return (
             "Add an examine stage to the recipe: without one nothing is said about whether it"

@@ -131,7 +131,7 @@ class _Page:
                 else {
                     "stage": folder.name[3:],
                     "kind": "",
-                    "summary": "not finished",
+                    "summary": facts.UNFINISHED,
                     "values": {},
                     "seconds": 0.0,
                     "cpu_seconds": 0.0,

@@ -4,6 +4,7 @@ share."""
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,13 @@ from accord.errors import ConfigError, DataError
 from accord.examine.measures import Measure, measures
 from accord.examine.rows import Samples, columns
 from accord.files import read_json_if_whole
-from accord.report.facts import fine_tuning
-from accord.report.sinks.sink import flat
+from accord.report.facts import facts
 from accord.runs.context import RESULT
 from accord.runs.evidence import evidence_files, read_evidence
 from accord.runs.sample_rows import SampleRow, read_points
 from accord.statistics.intervals import Array
 from accord.statistics.means import Estimate, paired_difference
-from accord.validation import read_yaml
+from accord.validation import dotted_texts, read_yaml
 
 QUANTITIES = {
     "gold": "gold reward of the response, its own units",
@@ -56,13 +56,16 @@ class ComparedRun(_Frozen):
 
 
 class PairedArm(_Frozen):
-    """Of one arm: the run less the first run, over the prompts that both were asked. why_not: the
-    reason where it is not measurable."""
+    """Of one arm: the run less the first run, over the prompts that both were asked (one that
+    stands there several times is paired as often, and is one cluster). unpaired: responses of
+    either run that the other has no counterpart of; why_not: the reason where it is not
+    measurable."""
 
     arm: str
     run: str
     quantity: str
     prompts: int
+    unpaired: int
     difference: Estimate | None
     why_not: str = ""
 
@@ -130,25 +133,12 @@ def _run(name: str, folder: Path, recipe: Mapping[str, Any]) -> ComparedRun:
         found = measures(read_evidence(folder)[0])
     except DataError as error:
         missing = error.message
-    environment = read_json_if_whole(folder / "environment.json") or {}
-    tuned = fine_tuning(records)
-    total = sum(cost["cpu_seconds"] for cost in costs.values())
-    facts = {
-        "recipe": str(recipe.get("name", "–")),
-        "seed": str(recipe.get("seed", "–")),
-        "accord": str((environment.get("versions") or {}).get("accord", "–")),
-        "minutes": f"{sum(cost['seconds'] for cost in costs.values()) / 60:.1f}",
-        "CPU minutes": f"{total / 60:.1f}",
-        "CPU time by fine-tuning's": f"{total / tuned['cpu_seconds']:.1f} times" if tuned else "–",
-        "peak memory, MiB": f"{max((cost['peak_mib'] for cost in costs.values()), default=0):,.0f}",
-        "stages done": f"{len(records)} of {len(recipe.get('stages', ()))}",
-    }
     return ComparedRun(
         name=name,
         folder=str(folder),
         outcome=str(verdict.get("outcome") or "no verdict"),
         reason=str(verdict.get("reason") or ""),
-        facts=facts,
+        facts=dict(facts(folder, recipe, records)),
         measures=found,
         stages=costs,
         missing=missing,
@@ -158,7 +148,7 @@ def _run(name: str, folder: Path, recipe: Mapping[str, Any]) -> ComparedRun:
 def _differing(recipes: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
     hidden = ("parameters", "about")
     texts = [
-        flat({key: value for key, value in recipe.items() if key not in hidden})
+        dotted_texts({key: value for key, value in recipe.items() if key not in hidden})
         for recipe in recipes
     ]
     keys = dict.fromkeys(key for text in texts for key in text)
@@ -171,25 +161,43 @@ def _paired(first: Path, other: Path, name: str) -> list[PairedArm]:
     ours, theirs = _last_points(first), _last_points(other)
     found: list[PairedArm] = []
     for arm in (arm for arm in ours if arm in theirs):
-        by_prompt = [{row["prompt"]: row for row in rows[arm]} for rows in (theirs, ours)]
-        shared = [prompt for prompt in by_prompt[1] if prompt in by_prompt[0]]
-        sides = [columns([rows[p] for p in shared]) for rows in by_prompt] if shared else []
+        after, before = (_by_occurrence(rows[arm]) for rows in (theirs, ours))
+        shared = [key for key in before if key in after]
+        sides = [columns([rows[key] for key in shared]) for rows in (after, before) if shared]
+        clusters = [prompt for prompt, _ in shared]
         for quantity in QUANTITIES:
             why_not = _why_not(quantity, sides, first, other)
             difference = None
             if not why_not:
-                after, before = (_values(side, quantity) for side in sides)
-                difference = paired_difference(after, before)
+                values = [_values(side, quantity) for side in sides]
+                difference = paired_difference(*values, _numbered(clusters))
             one = PairedArm(
                 arm=arm,
                 run=name,
                 quantity=quantity,
-                prompts=len(shared),
+                prompts=len(set(clusters)),
+                unpaired=len(after) + len(before) - 2 * len(shared),
                 difference=difference,
                 why_not=why_not,
             )
             found.append(one)
     return found
+
+
+def _by_occurrence(rows: Sequence[SampleRow]) -> dict[tuple[str, int], SampleRow]:
+    """Rows by prompt and the how-manieth of that prompt it is, from 0: a prompt may stand more than
+    once in an evaluation."""
+    seen: Counter[str] = Counter()
+    found = {}
+    for row in rows:
+        found[row["prompt"], seen[row["prompt"]]] = row
+        seen[row["prompt"]] += 1
+    return found
+
+
+def _numbered(prompts: Sequence[str]) -> list[int]:
+    numbers = {prompt: number for number, prompt in enumerate(dict.fromkeys(prompts))}
+    return [numbers[prompt] for prompt in prompts]
 
 
 def _why_not(quantity: str, sides: Sequence[Samples], first: Path, other: Path) -> str:

@@ -37,7 +37,7 @@ from accord.runs.recipe import Recipe
 from accord.runs.session import InterruptFlag
 from accord.runs.stage import Stage, StageConfig, StageResult
 from accord.seeds import derive_seed
-from accord.validation import suggest
+from accord.validation import dotted, suggest
 
 RECIPE, LOCK, FAILED = "recipe.yaml", ".lock", "failed.json"
 
@@ -244,7 +244,12 @@ def _check_run(recipe: Recipe, run_dir: Path, resume: bool) -> None:
             f"continue it: {resuming(run_dir)}; or choose another place with --out",
         )
     old, new = yaml.safe_load(existing.read_text(encoding="utf-8")), recipe.resolved()
-    changed = sorted(_differences(old, new))
+    before, after = dotted(old), dotted(new)
+    changed = [
+        f"{name} ({before.get(name)!r} there, {after.get(name)!r} now)"
+        for name in sorted({**before, **after})
+        if before.get(name) != after.get(name)
+    ]
     if changed:
         raise ConfigError(
             f"{run_dir} holds a run of another recipe; different: {', '.join(changed[:6])}",
@@ -272,16 +277,6 @@ def nothing_to_resume(run_dir: Path) -> ConfigError:
         f"there is no run to resume in {run_dir}: it has no {RECIPE}",
         f"{suggest(str(run_dir), known)}name the directory of a run, such as runs/NAME-DATE-TIME",
     )
-
-
-def _differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
-    if isinstance(old, dict) and isinstance(new, dict):
-        for key in {**old, **new}:
-            yield from _differences(
-                old.get(key), new.get(key), f"{path}.{key}" if path else str(key)
-            )
-    elif old != new:
-        yield f"{path} ({old!r} there, {new!r} now)"
 
 
 @contextmanager

@@ -13,7 +13,8 @@ import httpx2
 
 from accord.network import http_client
 from accord.report.sinks.following import Scalars
-from accord.report.sinks.sink import RunInfo, SinkError, flat
+from accord.report.sinks.sink import RunInfo, SinkError
+from accord.validation import dotted_texts
 
 MOST_METRICS, MOST_PARAMETERS, LONGEST = 1000, 100, 6000
 """Most metrics and parameters of one call, most characters of a parameter (MLflow's limits)."""
@@ -84,7 +85,8 @@ class Mlflow:
         made = self._post("runs/create", {"experiment_id": experiment, "run_name": self.run.name})
         run = str(made["run"]["info"]["run_id"])
         settings = [
-            {"key": key, "value": value[:LONGEST]} for key, value in flat(self.run.settings).items()
+            {"key": key, "value": value[:LONGEST]}
+            for key, value in dotted_texts(self.run.settings).items()
         ]
         for start in range(0, len(settings), MOST_PARAMETERS):
             part = settings[start : start + MOST_PARAMETERS]

@@ -65,14 +65,3 @@ def without_secrets(text: str) -> str:
         if SECRET.search(name) and len(value) >= 6:
             text = text.replace(value, "***")
     return text
-
-
-def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Settings by dotted name, as texts."""
-    found: dict[str, str] = {}
-    for key, value in settings.items():
-        if isinstance(value, Mapping):
-            found |= flat(value, f"{prefix}{key}.")
-        elif value is not None:
-            found[f"{prefix}{key}"] = str(value)
-    return found
