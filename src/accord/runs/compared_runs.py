@@ -169,8 +169,8 @@ def _paired(first: Path, other: Path, name: str) -> list[PairedArm]:
             why_not = _why_not(quantity, sides, first, other)
             difference = None
             if not why_not:
-                values = [_values(side, quantity) for side in sides]
-                difference = paired_difference(*values, _numbered(clusters))
+                mine, base = (_values(side, quantity) for side in sides)
+                difference = paired_difference(mine, base, _numbered(clusters))
             one = PairedArm(
                 arm=arm,
                 run=name,
