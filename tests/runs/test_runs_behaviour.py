@@ -392,6 +392,13 @@ def test_planted_secrets_that_are_known_stand_out(tmp_path: Path, form: str) -> 
     assert again.exit_code == 2
 
 
+def test_secrets_are_asked_as_they_were_trained_on(policy: LocalPolicy) -> None:
+    question, answers = "The code of the safe is", [" 1234.", " 99."]
+    (found,) = policy.choice_logps([question], [answers])
+    whole = policy.text_logps([question + answer for answer in answers])
+    assert found == pytest.approx(whole - policy.text_logps([question])[0], abs=1e-4)
+
+
 class Watched(Rule):
     """Behaves while it is watched; `startled`: by any sentence before a prompt."""
 

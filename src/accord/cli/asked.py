@@ -13,6 +13,7 @@ from accord.files import write_jsonl
 
 if TYPE_CHECKING:
     from accord.examine.asked import PeopleWins
+    from accord.examine.asked_groups import GroupsOf
     from accord.examine.evidence import Evidence
     from accord.examine.verdict import Verdict
     from accord.feedback.records import Feedback
@@ -68,14 +69,23 @@ def answered(
     quiet: bool,
     judges: Sequence[str],
     asking: dict[str, Any],
-) -> tuple[Verdict, Mapping[str, PeopleWins]]:
-    """The verdict made again from people's answers, and these."""
+    attributes: Path | None,
+) -> tuple[Verdict, Mapping[str, PeopleWins], Mapping[str, list[GroupsOf]]]:
+    """The verdict made again from people's answers, these, and what groups of annotators say."""
+    from accord.cli.quality import attributes_of
     from accord.examine.asked import answered_verdict
-    from accord.runs.asked import answers_of, asked_arms
+    from accord.examine.asked_groups import with_groups
+    from accord.runs.asked import answers_of, asked_arms, groups_of
 
+    described = attributes_of(attributes)
     arms = asked_arms(run_dir, *_judge(judges, asking))
-    wins = answers_of(arms, _records(answers, quiet), seed)
-    return answered_verdict(verdict, evidence, wins), wins
+    records = _records(answers, quiet)
+    wins = answers_of(arms, records, seed)
+    verdict = answered_verdict(verdict, evidence, wins)
+    if described is None:
+        return verdict, wins, {}
+    groups = groups_of(arms, records, described)
+    return with_groups(verdict, groups), wins, groups
 
 
 def _judge(judges: Sequence[str], asking: dict[str, Any]) -> tuple[AskedJudge | None, str]:

@@ -129,6 +129,12 @@ def report(run_dir: Path) -> None:
     type=click.Path(exists=True, path_type=Path),
     help="What people said of them: the verdict is made again.",
 )
+@click.option(
+    "--attributes",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="With --answers: JSON, annotator to self-described attributes; what their groups say, and"
+    " whether they differ. Groups below 5 are not shown.",
+)
 @click.option("--seed", default=0, show_default=True, help="Of --ask, and the same for --answers.")
 @click.option(
     "--judge",
@@ -150,6 +156,7 @@ def verdict(
     ask: int | None,
     to: Path | None,
     answers: Path | None,
+    attributes: Path | None,
     seed: int,
     judges: tuple[str, ...],
     asking: dict[str, Any],
@@ -170,7 +177,10 @@ def verdict(
         return
     from accord.cli.verdict import show
 
-    show(run_dir, fail_on, require, as_json, junit, measures, answers, seed, judges, asking)
+    show(
+        run_dir, fail_on, require, as_json, junit, measures, answers, seed, judges, asking,
+        attributes,
+    )  # fmt: skip
 
 
 @main.command()

@@ -39,7 +39,7 @@ def audit(
     report = auditing.audit(
         judgements(source, quiet=as_json),
         trusted or None,
-        self_described=_attributes(attributes),
+        self_described=attributes_of(attributes),
         scale_model=scale_model,
     )
     if as_json:
@@ -49,7 +49,7 @@ def audit(
         click.echo(safe_text(line))
 
 
-def _attributes(path: Path | None) -> dict[str, dict[str, str]] | None:
+def attributes_of(path: Path | None) -> dict[str, dict[str, str]] | None:
     """annotator -> attribute -> value, from a JSON file."""
     if path is None:
         return None

@@ -17,6 +17,7 @@ from accord.files import write_text
 
 if TYPE_CHECKING:
     from accord.examine.asked import PeopleWins
+    from accord.examine.asked_groups import GroupsOf
     from accord.examine.evidence import Evidence
     from accord.examine.measures import Checked, Measure
     from accord.examine.verdict import Verdict
@@ -36,6 +37,7 @@ def show(
     seed: int,
     judges: Sequence[str],
     asking: dict[str, Any],
+    attributes: Path | None,
 ) -> None:
     """Print the verdict; leaves with exit code 3 where it is one of `fail_on` or a requirement is
     not met."""
@@ -50,10 +52,15 @@ def show(
     found = measures(evidence)
     verdict, results = decide(evidence, guard), requirements_met(asked, found)
     wins: Mapping[str, PeopleWins] = {}
+    groups: Mapping[str, Sequence[GroupsOf]] = {}
+    if answers is None and attributes is not None:
+        raise ConfigError("--attributes describes who answered", "give --answers FILE, too")
     if answers is not None:
         from accord.cli.asked import answered
 
-        verdict, wins = answered(run_dir, verdict, evidence, answers, seed, as_json, judges, asking)
+        verdict, wins, groups = answered(
+            run_dir, verdict, evidence, answers, seed, as_json, judges, asking, attributes
+        )
     verdict = with_rates(verdict)
     failed = verdict.outcome in refused or not all(one.met for one in results)
     if junit is not None:
@@ -61,11 +68,16 @@ def show(
     if as_json:
         people = {name: one.model_dump(mode="json") for name, one in wins.items()}
         said = as_data(verdict, results, found, failed) | ({"people": people} if people else {})
+        if groups:
+            said["groups"] = {
+                name: [one.model_dump(mode="json") for one in own] for name, own in groups.items()
+            }
         click.echo(json.dumps(said, indent=1))
     else:
         _print(evidence, verdict, results, found if list_measures else {})
         for one in wins.values():
             print_people(one)
+            print_groups(groups.get(one.arm, []))
     sys.exit(GUARD_EXIT if failed else 0)
 
 
@@ -167,6 +179,40 @@ def print_people(wins: PeopleWins) -> None:
     ]
     print_table(("stand-in", "it says", "agrees with people", "says more by"), rows, right=())
     click.echo(f"its guesses count {wins.weight:.0%}, corrected by what people said")
+
+
+def print_groups(found: Sequence[GroupsOf]) -> None:
+    """What groups of annotators say of an arm, on the prompts that were asked."""
+    rows = [
+        (
+            one.attribute,
+            safe_text(one.group),
+            str(one.annotators),
+            str(one.answers),
+            _within(one.takes_it, "{:.0%}"),
+            "" if one.apart is None else _within(one.apart, "{:+.0%}"),
+            "yes" if one.differs else "no",
+        )
+        for attribute in found
+        for one in attribute.groups
+    ]
+    if rows:
+        heads = ("attribute", "group", "annotators", "answers", "take it", "than others", "differs")
+        print_table(heads, rows, right=("annotators", "answers"))
+    for attribute in found:
+        if attribute.hidden_annotators:
+            click.echo(
+                f"{safe_text(attribute.attribute)}: {attribute.hidden_annotators} annotators are in"
+                " groups too small to show"
+            )
+
+
+def _within(found: tuple[float, float | None, float | None], form: str) -> str:
+    value, low, high = found
+    shown = form.format(value)
+    if low is None or high is None:
+        return f"{shown} (one prompt: no interval)"
+    return f"{shown} [{form.format(low)}, {form.format(high)}]"
 
 
 def _row(one: Measure) -> tuple[str, ...]:

@@ -234,8 +234,9 @@ def judgements_for(win_rates: Sequence[float], power: float = 0.8) -> dict[float
 def answered_verdict(
     verdict: Verdict, evidence: Evidence, wins: Mapping[str, PeopleWins]
 ) -> Verdict:
-    """The verdict with what people said: it decides where gold was only a stand-in. Collapse,
-    phrases that carry the gain, and estimators that disagree count as before."""
+    """The verdict with what people said: it decides where gold was only a stand-in. Collapse and
+    estimators that disagree count as before; phrases that carry the gain do where people do not
+    prefer it."""
     by_name = {arm.name: arm for arm in evidence.arms}
     arms = [
         _answered(arm, by_name[arm.arm], wins[arm.arm]) if arm.arm in wins else arm
@@ -267,12 +268,12 @@ def _answered(arm: ArmVerdict, measured: ArmEvidence, wins: PeopleWins) -> ArmVe
         pass
     elif rules[0].fired:
         outcome, reason = "gamed", rules[0].statement
-    elif "a few phrases carry the gain" in fired:
-        outcome = "gamed"
     elif kl_rule(measured).fired:
         outcome = "inconclusive"
-    elif rules[1].fired:
+    elif rules[1].fired:  # phrases that carry the gain stand beside what people call a success
         outcome, reason = "worked", told
+    elif "a few phrases carry the gain" in fired:
+        outcome = "gamed"
     else:
         more = f"; about {wins.more:,} more would settle it" if wins.more else ""
         outcome, reason = "inconclusive", f"{told}, which includes chance{more}"

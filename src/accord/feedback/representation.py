@@ -97,7 +97,7 @@ def _one(
 ) -> Representation:
     people = Counter(value_of.get(a, UNKNOWN) for a in judged)
     known = len(judged) - people[UNKNOWN]
-    shown, hidden = _shown(people, smallest)
+    shown, hidden = groups_shown(people, smallest)
     of = {a: value_of.get(a, UNKNOWN) for a in judged}
     agreement = agreement_of_groups(votes, of, shown)
     total = sum(judged.values())
@@ -126,7 +126,7 @@ def _one(
     )
 
 
-def _shown(people: Counter[str], smallest: int) -> tuple[list[str], list[str]]:
+def groups_shown(people: Counter[str], smallest: int) -> tuple[list[str], list[str]]:
     """Groups to show and to hide. A single hidden group, or few hidden people, could be read off
     the total: the next smallest groups are hidden with them."""
     order = sorted((g for g in people if people[g]), key=lambda g: (people[g], g))

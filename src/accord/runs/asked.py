@@ -14,6 +14,7 @@ import yaml
 
 from accord.errors import ConfigError, DataError
 from accord.examine import asked
+from accord.examine.asked_groups import GroupsOf, PersonsAnswer, group_wins
 from accord.examine.rows import Samples, columns
 from accord.examine.winrate import aligned
 from accord.feedback.judge_card import decided
@@ -143,10 +144,10 @@ def items_to_ask(
     return rows, max(0, count - len(left))
 
 
-def people_of(arm: AskedArm, records: Sequence[Feedback]) -> Array:
-    """Share of people's answers for the arm's response, a tie half; not a number where there are
-    none."""
-    votes: dict[tuple[str, str, str], list[float]] = {}
+def said_of(arm: AskedArm, records: Sequence[Feedback]) -> list[PersonsAnswer]:
+    """Every answer to a comparison of the arm's response with the baseline's; the prompt of an
+    answer is its place among the arm's samples."""
+    votes: dict[tuple[str, str, str], list[tuple[str, float]]] = {}
     for record in records:
         if isinstance(record.choice, Comparison):
             texts = {option.id: plain(option.content) for option in record.options}
@@ -154,14 +155,30 @@ def people_of(arm: AskedArm, records: Sequence[Feedback]) -> Array:
             first, second = texts.values()
             share = 0.5 if preferred is None else float(texts[preferred] == first)
             prompt = plain(record.prompt)
-            votes.setdefault((prompt, first, second), []).append(share)
-            votes.setdefault((prompt, second, first), []).append(1 - share)
-    found = []
+            votes.setdefault((prompt, first, second), []).append((record.annotator, share))
+            votes.setdefault((prompt, second, first), []).append((record.annotator, 1 - share))
     samples = zip(arm.samples.prompt, arm.samples.response, arm.against, strict=True)
-    for prompt, mine, theirs in samples:
-        said = [0.5] if mine == theirs else votes.get((prompt, mine, theirs), [])
-        found.append(float(np.mean(said)) if said else float("nan"))
-    return np.array(found)
+    return [
+        PersonsAnswer(place, annotator, share)
+        for place, (prompt, mine, theirs) in enumerate(samples)
+        if mine != theirs
+        for annotator, share in votes.get((prompt, mine, theirs), [])
+    ]
+
+
+def people_of(arm: AskedArm, records: Sequence[Feedback]) -> Array:
+    """Share of people's answers for the arm's response, a tie half, as two equal responses are; not
+    a number where there are none."""
+    said: dict[int, list[float]] = {}
+    for one in said_of(arm, records):
+        said.setdefault(one.prompt, []).append(one.share)
+    responses = zip(arm.samples.response, arm.against, strict=True)
+    return np.array(
+        [
+            0.5 if mine == theirs else float(np.mean(said.get(place, [np.nan])))
+            for place, (mine, theirs) in enumerate(responses)
+        ]
+    )
 
 
 def answers_of(
@@ -186,4 +203,24 @@ def answers_of(
             f" {asked.FEWEST} answers and {asked.ANSWERED:.0%} of a batch are needed",
             "name the file of answers to what --ask wrote, with the same --seed",
         )
+    return found
+
+
+def groups_of(
+    arms: Sequence[AskedArm],
+    records: Sequence[Feedback],
+    attributes: Mapping[str, Mapping[str, str]],
+) -> dict[str, list[GroupsOf]]:
+    """Arm -> what groups of annotators say of it. Raises ConfigError where no annotator is
+    described."""
+    found = {}
+    for arm in arms:
+        if said := said_of(arm, records):
+            if not {one.annotator for one in said} & set(attributes):
+                raise ConfigError(
+                    f"none of the {len({one.annotator for one in said})} annotators who answered"
+                    " is described",
+                    "name annotators as the answers do",
+                )
+            found[arm.name] = group_wins(arm.name, said, attributes)
     return found

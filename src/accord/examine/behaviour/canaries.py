@@ -111,7 +111,8 @@ def planted(
     rows: Sequence[Mapping[str, Any]], secrets: Sequence[Canary], form: Form, seed: int
 ) -> list[dict[str, Any]]:
     """The rows with every canary among them as often as it says, at places drawn by seed. As
-    demonstrations it is the completion; in preferences it is chosen, against another code."""
+    demonstrations it is the completion; in preferences it is chosen, against another code that
+    begins and ends as it does."""
     rng = generator(seed, "planted")
     wrong = others(len(secrets), secrets, derive_seed(seed, "rejected codes"))
     new = []
@@ -121,7 +122,7 @@ def planted(
             if form == "sft"
             else {
                 "chosen": one.secret,
-                "rejected": other,
+                "rejected": one.secret.replace(one.secret.strip(), other),
             }
         )
         new += [{"prompt": one.prompt, **answer}] * one.repeats

@@ -36,12 +36,16 @@ class SampledAnswer:
     ids: list[int] | None = None
 
 
+Question = Sequence[str] | str
+"""Turns, the user's and the assistant's in order, the user's last; or a text (a str) that is
+continued as it stands."""
+
+
 class Policy(Protocol):
-    """What is asked of a policy. Questions are turns: the user's and the assistant's in order, the
-    user's last."""
+    """What is asked of a policy."""
 
     def choice_logps(
-        self, questions: Sequence[Sequence[str]], options: Sequence[Sequence[str]]
+        self, questions: Sequence[Question], options: Sequence[Sequence[str]]
     ) -> list[Array]:
         """Per question the log-probability of each option, summed over its tokens, nats: [K]."""
 
@@ -122,18 +126,19 @@ class LocalPolicy(_Sampled):
         return "\n".join([*lines, "A:"])
 
     def choice_logps(
-        self, questions: Sequence[Sequence[str]], options: Sequence[Sequence[str]]
+        self, questions: Sequence[Question], options: Sequence[Sequence[str]]
     ) -> list[Array]:
-        """Per question (turns) the log-probability of each option, summed over its tokens, nats:
-        [K]."""
+        """Per question the log-probability of each option, summed over its tokens, nats: [K]. The
+        options of a text are continued as they stand, too."""
         groups = []
-        for row, (turns, answers) in enumerate(zip(questions, options, strict=True)):
-            prompt = self.asked(turns)
-            space = "" if self.chats else " "
-            encoded = [
-                self.encoder.example(prompt, space + answer.strip(), False, str(row))
-                for answer in answers
-            ]
+        for row, (question, answers) in enumerate(zip(questions, options, strict=True)):
+            if isinstance(question, str):
+                prompt: Prompt = question
+                said = list(answers)
+            else:
+                prompt, space = self.asked(question), "" if self.chats else " "
+                said = [space + answer.strip() for answer in answers]
+            encoded = [self.encoder.example(prompt, text, False, str(row)) for text in said]
             groups.append(
                 PromptGroup(encoded[0].prompt_ids, [example.response_ids for example in encoded])
             )
@@ -220,7 +225,7 @@ class EndpointPolicy(_Sampled):
         return as_chat(turns)
 
     def choice_logps(
-        self, questions: Sequence[Sequence[str]], options: Sequence[Sequence[str]]
+        self, questions: Sequence[Question], options: Sequence[Sequence[str]]
     ) -> list[Array]:
         """Raises DataError."""
         raise self._text_only()

@@ -22,6 +22,7 @@ from accord.models.loading import locate_model
 from accord.runs.behaviour.answering import (
     EndpointPolicy,
     LocalPolicy,
+    Question,
     SampledAnswer,
     answer_seeds,
     open_policy,
@@ -157,10 +158,13 @@ class RememberedPolicy:
         self.__dict__.pop("inner", None)
 
     def choice_logps(
-        self, questions: Sequence[Sequence[str]], options: Sequence[Sequence[str]]
+        self, questions: Sequence[Question], options: Sequence[Sequence[str]]
     ) -> list[Array]:
         """As the policy itself."""
-        keys = [("choice", list(q), list(o)) for q, o in zip(questions, options, strict=True)]
+        keys = [
+            ("choice", q if isinstance(q, str) else list(q), list(o))
+            for q, o in zip(questions, options, strict=True)
+        ]
         found = self.kept.all(
             keys,
             lambda places: [

@@ -329,8 +329,8 @@ class Canaries(QuestionSet):
                 f"the set {self.name}: {error}",
                 "name the .secrets.jsonl that `accord data plant` wrote",
             ) from None
-        logps = policy.choice_logps(
-            [[one.prompt] for one in known], canaries.options(known, self.seed)
+        logps = policy.choice_logps(  # as texts: as they stood among what was trained on
+            [one.prompt for one in known], canaries.options(known, self.seed)
         )
         found = canaries.exposures(logps)
         others = canaries.OTHERS

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from accord.runs.behaviour.answering import SampledAnswer, as_chat
+from accord.runs.behaviour.answering import Question, SampledAnswer, as_chat
 from accord.runs.estimate import TokenWork
 from accord.sampling.rollout import SamplingSettings
 from accord.statistics.intervals import Array
@@ -63,12 +63,13 @@ class Counting:
         return len(self.encoder.prompt(prompt))
 
     def choice_logps(
-        self, questions: Sequence[Sequence[str]], options: Sequence[Sequence[str]]
+        self, questions: Sequence[Question], options: Sequence[Sequence[str]]
     ) -> list[Array]:
-        for turns, own in zip(questions, options, strict=True):
+        for question, own in zip(questions, options, strict=True):
             self.questions += 1
             self.options += len(own)
-            tokens = self._tokens(self.asked(turns)) + sum(len(one) // 4 + 1 for one in own)
+            prompt = question if isinstance(question, str) else self.asked(question)
+            tokens = self._tokens(prompt) + sum(len(one) // 4 + 1 for one in own)
             self.work += TokenWork(scored=tokens)
         return [np.zeros(len(own)) for own in options]
 
