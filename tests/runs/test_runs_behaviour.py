@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from accord.cli.examine import _texts
 from accord.cli.main import main
 from accord.errors import ConfigError, DataError
 from accord.runs.behaviour import sets
-from accord.runs.behaviour.answering import LocalPolicy
+from accord.runs.behaviour.answering import LocalPolicy, Question
 from accord.runs.behaviour.comparing import compare
 from accord.statistics.intervals import Array
 from real_data import shared_data
@@ -397,6 +398,51 @@ def test_secrets_are_asked_as_they_were_trained_on(policy: LocalPolicy) -> None:
     (found,) = policy.choice_logps([question], [answers])
     whole = policy.text_logps([question + answer for answer in answers])
     assert found == pytest.approx(whole - policy.text_logps([question])[0], abs=1e-4)
+
+
+class Lettered(Rule):
+    """Says that everything is what stands at a place of the scale, in whatever order it is
+    shown."""
+
+    def __init__(self, liked: str) -> None:
+        super().__init__()
+        self.liked = liked
+
+    def choice_logps(
+        self, questions: Sequence[Question], options: Sequence[Sequence[str]]
+    ) -> list[Array]:
+        return [
+            np.array([0.0 if f"{letter}. {self.liked}" in turns[0] else -99.0 for letter in own])
+            for turns, own in zip(questions, options, strict=True)
+        ]
+
+
+def test_opinions_are_compared_with_those_of_groups(tmp_path: Path) -> None:
+    options = ["Bad", "So so", "Good", "DK/Refused"]
+    people = {
+        "Chile": [0.0, 0.0, 0.5, 0.5],
+        "Japan": [0.8, 0.0, 0.0, 0.2],
+        "both": [0.5, 0, 0.5, 0],
+    }
+    rows: list[dict[str, Any]] = [
+        {"question": "q", "options": options, "selections": people},
+        {  # as the published table holds it
+            "question": "p",
+            "options": repr(options),
+            "selections": f"defaultdict(<class 'list'>, {people!r})",
+        },
+    ]
+    own = sets.load("opinions", written(tmp_path, *rows), 10, 0)
+    found = {one.name: one for one in own.measure(Lettered("Good"))}
+    values = {name: one.estimate().value for name, one in found.items()}
+    assert values == pytest.approx(
+        {"represents_Chile": 1.0, "represents_Japan": 0.0, "represents_both": 0.5}
+    )
+    assert found["represents_Chile"].chance == pytest.approx(0.5)
+    assert found["represents_both"].chance == pytest.approx(1 - 1 / 6)
+    unclear = {**rows[0], "options": ["Bad", "DK/Refused"], "selections": {"Chile": [0.5, 0.5]}}
+    own = sets.load("opinions", written(tmp_path, *rows, unclear), 10, 0)
+    assert own.left_out == {"it has not two options or more on a scale": 1}
 
 
 class Watched(Rule):

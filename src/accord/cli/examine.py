@@ -17,9 +17,9 @@ from accord.files import write_json, write_jsonl
 if TYPE_CHECKING:
     from accord.examine.behaviour.table import Behaviour, Change, Line
     from accord.examine.evidence import Evidence
+    from accord.runs.behaviour.question_set import QuestionSet
     from accord.runs.behaviour.remembering import Cache
     from accord.runs.behaviour.responses import Responses
-    from accord.runs.behaviour.sets import QuestionSet
     from accord.runs.behaviour.suites import Suite
     from accord.runs.judges import AskedJudge
     from accord.statistics.means import Estimate

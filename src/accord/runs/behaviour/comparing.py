@@ -11,9 +11,9 @@ from accord.examine.behaviour.leaks import contaminated
 from accord.examine.behaviour.scored import Scored
 from accord.examine.behaviour.table import Behaviour, Line
 from accord.runs.behaviour.answering import Policy
+from accord.runs.behaviour.question_set import QuestionSet
 from accord.runs.behaviour.remembering import RememberedPolicy
 from accord.runs.behaviour.responses import SET, Responses
-from accord.runs.behaviour.sets import QuestionSet
 
 Progress = Callable[[str, str], None]
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -27,6 +25,8 @@ from accord.examine.behaviour.choices import Choice
 from accord.examine.behaviour.scored import Scored, column
 from accord.examine.text_measures import words
 from accord.feedback.formats.reading import RowsRead, read_rows
+from accord.runs.behaviour.opinions import Opinions
+from accord.runs.behaviour.question_set import QuestionSet, Row
 from accord.runs.judges import QUESTION
 from accord.seeds import derive_seed, generator
 from accord.statistics.intervals import Array
@@ -35,41 +35,6 @@ from accord.validation import suggest
 
 if TYPE_CHECKING:
     from accord.runs.behaviour.answering import Policy
-
-
-Row = dict[str, Any]
-
-
-@dataclass
-class QuestionSet(ABC):
-    """A set of items. rows: as read, those that cannot be asked left out and counted in `left_out`
-    by reason; whole: of how many rows these are a draw."""
-
-    name: str
-    rows: list[Row]
-    whole: int
-    seed: int
-    max_new_tokens: int = 64
-    temperature: float = 1.0
-    left_out: dict[str, int] = field(default_factory=dict)
-
-    needs: ClassVar[tuple[str, ...]] = ()
-    """Columns of the file."""
-    or_needs: ClassVar[tuple[str, ...]] = ()
-    """Columns of another layout that will do."""
-
-    @abstractmethod
-    def measure(self, policy: Policy) -> list[Scored]:
-        """Ask a policy everything; the same items in the same order for every policy."""
-
-    @abstractmethod
-    def texts(self) -> list[str]:
-        """What is asked, for the check on contamination."""
-
-    @staticmethod
-    def unusable(row: Row) -> str | None:
-        """Why a row with all columns cannot be asked; None for one that can."""
-        return None
 
 
 Asked = tuple[Sequence[str], Sequence[str], frozenset[int]]
@@ -682,6 +647,7 @@ SETS: dict[str, type[QuestionSet]] = {
     "cue": Cue,
     "bbq": BBQ,
     "crows_pairs": CrowsPairs,
+    "opinions": Opinions,
     "model_written": ModelWritten,
     "llmbar": LLMBar,
     "multiple_choice": MultipleChoice,

@@ -15,8 +15,8 @@ from accord.statistics.intervals import Array
 from accord.text.encoding import Encoder, Prompt
 
 if TYPE_CHECKING:
+    from accord.runs.behaviour.question_set import QuestionSet
     from accord.runs.behaviour.responses import Responses
-    from accord.runs.behaviour.sets import QuestionSet
 
 
 @dataclass(frozen=True)
