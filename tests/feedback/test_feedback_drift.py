@@ -22,7 +22,7 @@ from accord.feedback.drift import (
     time_channel,
     watch,
 )
-from accord.feedback.records import Feedback
+from accord.feedback.records import Comparison, Feedback, Option
 from accord.feedback.simulate import drifting, simulated_drifter
 
 
@@ -120,6 +120,23 @@ def test_the_one_who_drifts_is_named_and_nobody_else() -> None:
     assert signal.name == "agreement"
     assert 150 <= signal.detected_at <= 230
     assert json.loads(json.dumps(asdict(found)))["order"] == "the order of the records"
+
+
+def test_a_producer_against_itself_says_nothing_of_agreement() -> None:
+    """Whoever judged nothing else is watched by the other signals."""
+    records = crowd(0, per=60, people=5)
+    same = [{"id": f"o{k}", "content": "x", "producer": "m1", "shown_at": k} for k in range(2)]
+    alone = [
+        r.model_copy(update={"id": f"{r.id}-same", "annotator": "b", "options": alike})
+        for r in crowd(1, per=60, people=1)
+        for alike in [[Option.model_validate(o) for o in same]]
+    ]
+    alone = [
+        r.model_copy(update={"choice": Comparison(preferred=f"o{n % 2}")})
+        for n, r in enumerate(alone)
+    ]
+    (row,) = (row for row in drift([*records, *alone]).annotators if row.annotator == "b")
+    assert names(row) == {"active time", "first place"}
 
 
 def test_signals_without_scores_are_still_watched() -> None:

@@ -99,6 +99,18 @@ def test_every_kind_is_measured_or_counted() -> None:
     assert asdict(found)["choices"]["units"] == found.choices.units  # type: ignore[union-attr]
 
 
+def test_choices_of_one_kind_are_all_choices() -> None:
+    said = [record("comparison", i, who, {"preferred": f"o{(i + len(who)) % 2}"}, 2)
+            for i in range(6) for who in ("a", "bb", "ccc")]  # fmt: skip
+    report = measure_all(said)
+    assert report.choices == report.by_kind["comparison"] == agreement.measure(said)
+    once = [record("best_worst", 9, "a", {"best": "o0", "worst": "o1"}, 3)]
+    both = measure_all([*said, *once])
+    assert both.choices == agreement.measure([*said, *once])
+    assert list(both.by_kind) == ["comparison"]
+    assert measure_all(once).choices is None
+
+
 def test_best_worst_is_taken_apart_into_what_it_decides() -> None:
     one = record("best_worst", 0, "a", {"best": "o2", "worst": "o0"}, 4)
     assert isinstance(one.choice, BestWorst)

@@ -5,18 +5,21 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, replace
+from itertools import combinations
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import binom
 
 from accord.errors import DataError
 from accord.feedback import poisoning
 from accord.feedback.formats import read_feedback
-from accord.feedback.leaving_out import FitsToOthers
+from accord.feedback.leaving_out import FitsToOthers, Scores
 from accord.feedback.poisoning import (
     PLAIN,
+    TargetScore,
     check_poisoning,
     check_votes,
     martingale,
@@ -100,7 +103,7 @@ def test_camouflaged_omnipresent_rigging_is_not_caught() -> None:
 def test_the_score_is_standard_normal_for_honest_votes() -> None:
     rng, z = np.random.default_rng(0), []
     scores = rng.normal(size=10)
-    reference = fit(simulated_votes(rng, 4000, scores, np.zeros(5)), PLAIN)
+    reference = Scores.of(fit(simulated_votes(rng, 4000, scores, np.zeros(5)), PLAIN))
     for _ in range(60):
         z += [t.z for t in target_scores(reference, simulated_votes(rng, 100, scores, np.zeros(1)))]
     assert np.mean(z) == pytest.approx(0, abs=0.15)
@@ -110,7 +113,7 @@ def test_the_score_is_standard_normal_for_honest_votes() -> None:
 def test_the_martingale_bounds_honest_votes_and_grows_on_contrary_ones() -> None:
     rng = np.random.default_rng(0)
     scores = 1.5 * rng.normal(size=10)
-    reference = fit(simulated_votes(rng, 20_000, scores, np.zeros(5), log_nu=-9), PLAIN)
+    reference = Scores.of(fit(simulated_votes(rng, 20_000, scores, np.zeros(5), log_nu=-9), PLAIN))
     honest = [
         martingale(reference, simulated_votes(rng, 60, scores, np.zeros(1), log_nu=-9))
         for _ in range(300)
@@ -194,15 +197,47 @@ def test_where_nobody_else_voted_everybody_counts() -> None:
 def test_the_usual_limit_is_what_a_share_of_the_trusted_exceed(
     people: int, rate: float, limit: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Their largest |Z| are 1, 2, 3, ...; half of them negative."""
-    monkeypatch.setattr(poisoning, "FitsToOthers", lambda *_: SimpleNamespace(than=lambda k: k))
-    monkeypatch.setattr(
-        poisoning,
-        "target_scores",
-        lambda k, _: [SimpleNamespace(z=0.5), SimpleNamespace(z=(k + 1) * (-1) ** k)],
-    )
-    good: Any = SimpleNamespace(
-        producers=("a", "b"), annotator=np.arange(people), where=lambda which: which
-    )
-    start: Any = None
-    assert poisoning._usual(good, start, np.arange(people), rate) == limit
+    """Their largest |Z| are 1, 2, 3, ...; half of them negative; by influence a tenth less."""
+
+    def tested(k: int, factor: float) -> poisoning._Tested:
+        z = factor * (k + 1) * (-1) ** k
+        return poisoning._Tested([TargetScore("a", "b", 9, v) for v in (0.5, z)], 0.0)
+
+    tests = SimpleNamespace(of=lambda k: tested(k, 0.9), exactly=lambda k: tested(k, 1.0))
+    monkeypatch.setattr(poisoning, "_Tests", lambda *_, **__: tests)
+    nothing: Any = None
+    assert poisoning._usual(nothing, nothing, np.arange(people), rate) == limit
+
+
+def test_votes_alike_counts_every_two_on_every_pair() -> None:
+    """As counted one by one."""
+    rng, records = np.random.default_rng(1), []
+    for item in range(40):
+        for who in rng.permutation([*"abcdefg"])[: rng.integers(1, 7)]:
+            choice = "o0" if rng.random() < 0.6 else "o1" if rng.random() < 0.7 else None
+            said = vote(item, str(who), True).model_dump()
+            said["choice"] = {"preferred": choice} if choice else {"tie": True}
+            records.append(Feedback.model_validate(said))
+    found = {row.annotators: row for row in votes_alike(records, 5, 1.0)}
+    answer = {(r.prompt, r.annotator): r.choice.model_dump() for r in records}
+    counted = {
+        (a, b): [answer[f"p{i}", a] == answer[f"p{i}", b] for i in range(40)
+                 if {(f"p{i}", a), (f"p{i}", b)} <= answer.keys()]
+        for a, b in combinations("abcdefg", 2)
+    }  # fmt: skip
+    own = {
+        k: [same for pair, every in counted.items() if k in pair for same in every]
+        for k in "abcdefg"
+    }
+
+    def logit(same: int, common: int) -> float:
+        return float(np.log((same + 1) / (common - same + 1)))
+
+    crowd = logit(sum(map(sum, own.values())), sum(map(len, own.values())))
+    assert set(found) == {pair for pair, every in counted.items() if len(every) >= 5}
+    for (a, b), row in found.items():
+        every = counted[a, b]
+        assert (row.common, row.same) == (len(every), sum(every))
+        alone = [logit(sum(own[k]) - row.same, len(own[k]) - row.common) for k in (a, b)]
+        assert row.expected == pytest.approx(1 / (1 + np.exp(crowd - sum(alone))))
+        assert row.p_value == pytest.approx(binom.sf(row.same - 1, row.common, row.expected))

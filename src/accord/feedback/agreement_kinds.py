@@ -90,11 +90,7 @@ def measure_all(records: Sequence[Feedback]) -> AgreementReport:
                 by_kind[kind] = measure(of_kind)
             except DataError:
                 not_measured[f"{kind}: no pair of options judged by two annotators"] += len(of_kind)
-    chosen = [r for r in records if r.kind in CHOICES]
-    try:
-        together = measure(chosen) if chosen else None
-    except DataError:
-        together = None
+    together = _together(records, by_kind)
     scales: list[RatingAgreement] = []
     for (what, level), votes in sorted(scale_votes(records).items()):
         twice = {unit: list(given.values()) for unit, given in votes.items() if len(given) >= 2}
@@ -117,15 +113,31 @@ def measure_all(records: Sequence[Feedback]) -> AgreementReport:
     return AgreementReport(together, by_kind, scales, dict(not_measured))
 
 
+def _together(records: Sequence[Feedback], by_kind: Mapping[str, Agreement]) -> Agreement | None:
+    """All kinds of choices at once, if any pair of options was judged by two annotators."""
+    chosen = [r for r in records if r.kind in CHOICES]
+    kinds = {r.kind for r in chosen}
+    if len(kinds) < 2:
+        return by_kind.get(*kinds) if kinds else None
+    try:
+        return measure(chosen)
+    except DataError:
+        return None
+
+
 def scale_votes(records: Iterable[Feedback]) -> dict[tuple[str, Level], Votes]:
     """Votes per scale: unit (its prompt first) -> annotator -> value. The last of several by one
     annotator counts (`in_time`)."""
     scales: dict[tuple[str, Level], Votes] = defaultdict(lambda: defaultdict(dict))
-    for record in in_time(records):
+    for record in in_time(r for r in records if isinstance(r.choice, SCALES) or "flags" in r.meta):
         for what, levels, unit, value in _values(record):
             for level in levels:
                 scales[what, level][unit][record.annotator] = value
     return {name: dict(votes) for name, votes in scales.items()}
+
+
+SCALES = (Rating, Thumb, StepLabels, AttributeComparison, Flags)
+"""Choices that give values to one item; so do flags in `meta`."""
 
 
 def _values(record: Feedback) -> Iterator[tuple[str, tuple[Level, ...], Unit, float]]:

@@ -28,7 +28,7 @@ import numpy as np
 from accord.errors import DataError
 from accord.feedback.choice_model import FIRST, TIE, decided_p
 from accord.feedback.leaving_out import FitsToOthers
-from accord.feedback.ratings import Ratings, RatingSettings, fit
+from accord.feedback.ratings import RatingSettings, fit
 from accord.feedback.records import Feedback
 from accord.feedback.votes import (
     Objects,
@@ -351,22 +351,19 @@ def _answers(
         return {}, firsts
     place = {name: i for i, name in enumerate(votes.producers)}
     numbers = {name: i for i, name in enumerate(votes.annotators)}
-    fits: dict[str, Ratings] = {}
-    terms: dict[int, list[tuple[float, float]]] = {}
+    answers: dict[str, list[tuple[int, int, int, float]]] = {}
     for row in rows:
         record = records[row.record]
-        first, second = (object_name(record, o, objects) for o in (row.first, row.second))
-        if (
-            row.outcome == TIE
-            or record.annotator not in annotators
-            or first not in place
-            or second not in place
-        ):
+        if row.outcome == TIE or record.annotator not in annotators:
             continue
-        if record.annotator not in fits:
-            fits[record.annotator] = others.than(numbers[record.annotator])
-        scores = fits[record.annotator].score_P
-        gap = scores[place[first]] - scores[place[second]]
-        p = float(decided_p(gap if row.outcome == FIRST else -gap))
-        terms.setdefault(row.record, []).append((p, row.weight))
+        pair = (row.first, row.second) if row.outcome == FIRST else (row.second, row.first)
+        won, lost = (place.get(object_name(record, o, objects) or "") for o in pair)
+        if won is not None and lost is not None and won != lost:
+            answers.setdefault(record.annotator, []).append((row.record, won, lost, row.weight))
+    terms: dict[int, list[tuple[float, float]]] = {}
+    for name, given in answers.items():
+        score_P, (_, won_M, lost_M, _) = others.near(numbers[name]).score_P, np.array(given).T
+        p_M = decided_p(score_P[won_M.astype(int)] - score_P[lost_M.astype(int)])
+        for (number, *_, weight), p in zip(given, p_M.tolist(), strict=True):
+            terms.setdefault(number, []).append((p, weight))
     return terms, firsts

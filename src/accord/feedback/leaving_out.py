@@ -1,24 +1,53 @@
-"""Scores by the votes of all but one annotator, for each in turn."""
+"""Scores by the votes of all but one annotator, for each in turn.
+
+Exactly, by a refit; or, of somebody whose votes say little beside all others', by the influence
+function: one Newton step from the fit to everybody's votes. With g and B the slope and the negative
+curvature of the annotator's own log-likelihood there, and C the inverse negative curvature of
+everybody's posterior, the others' scores are
+
+    x - (C^-1 - B)^-1 g = x - C (1 + (1 - B C)^-1 B C) g
+
+(Cook and Weisberg 1982), where B is 0 but among the producers that they voted on (Woodbury): no sum
+over the others' votes. What this leaves out is of the order of the step's square.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
-from accord.feedback.choice_model import TIE
-from accord.feedback.ratings import Ratings, fit
+from accord.feedback.choice_model import TIE, comparison
+from accord.feedback.ratings import ScorePosterior, Ratings, fit, posterior
 from accord.feedback.votes import Votes
-from accord.statistics.intervals import Array
+from accord.statistics.intervals import Array, Index
+
+LITTLE = 0.05
+"""Logits by which leaving somebody out may move any parameter for one step to be enough: what that
+leaves out is about a twentieth of the move."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a fit says of other votes: score_P centred on 0 (logits), their covariance [P, P],
+    log_nu of Davidson's ties (-inf: not in the model)."""
+
+    score_P: Array
+    covariance_PP: Array
+    log_nu: float
+
+    @classmethod
+    def of(cls, fitted: Ratings) -> Scores:
+        """Of a whole fit."""
+        log_nu = fitted.log_nu if fitted.settings.ties else -np.inf
+        return cls(fitted.score_P, fitted.score_covariance_PP, log_nu)
 
 
 class FitsToOthers:
-    """Exact refits, from counts.
-
-    Without reliabilities the scores depend only on how often each pair, in each order, went each
-    way. Without one annotator these counts are the total less their own, so a refit costs the same
-    whatever the number of votes.
-    """
+    """Without reliabilities the scores depend only on how often each pair, in each order, went each
+    way. Without one annotator these counts are the total less their own, so that even a refit costs
+    the same whatever the number of votes."""
 
     def __init__(self, votes: Votes, together: Ratings) -> None:
         """together: the fit to everybody's votes; raises ValueError if it has reliabilities."""
@@ -51,13 +80,68 @@ class FitsToOthers:
             log_reliability_A=together.log_reliability_A[:1],
             log_reliability_error_A=together.log_reliability_error_A[:1],
         )
+        self._own = places_of(votes)
 
     def than(self, annotator: int) -> Ratings:
-        """The scores that the others' votes give; everybody's where there are none."""
-        mine = self._votes.annotator == annotator
+        """The scores that the others' votes give, refitted; everybody's where there are none."""
+        mine = self._own[annotator]
         own = np.bincount(self._way[mine], self._votes.count[mine], minlength=len(self._counts))
         left = np.maximum(self._counts - own, 0.0)
         if not left.any():
             return self._together
         rest = replace(self._all, count=left).where(left > 0)
         return fit(rest, self._together.held(), self._begin)
+
+    def near(self, annotator: int) -> Scores:
+        """The same by one step, or refitted where that moves a parameter by more than LITTLE."""
+        moved = self._step(annotator)
+        return Scores.of(self.than(annotator)) if moved is None else moved
+
+    def _step(self, annotator: int) -> Scores | None:
+        """None where it is too long."""
+        all_of_them, mine = self._posterior, self._votes.at(self._own[annotator])
+        size, inverse = len(mine.producers), all_of_them.inverse
+        at, slope, bend = _own_terms(mine, all_of_them)
+        across = inverse[:, at]
+        inner = np.linalg.solve(np.eye(len(at)) - bend @ across[at], bend)
+        step = across @ (slope + inner @ (across[at] @ slope))
+        if np.abs(step).max() > LITTLE:
+            return None
+        moved = replace(all_of_them, x=all_of_them.x - step)
+        covariance = inverse[:size, :size] + across[:size] @ inner @ across[:size].T
+        covariance = covariance - covariance.mean(0)  # centred, as the scores are
+        return Scores(moved.x[:size], covariance - covariance.mean(1)[:, None], moved.log_nu)
+
+    @cached_property
+    def _posterior(self) -> ScorePosterior:
+        """Of everybody, at the widths that are held in refits."""
+        return posterior(self._all, fit(self._all, self._together.held(), self._begin))
+
+
+def places_of(votes: Votes) -> list[Index]:
+    """Of each annotator: where in the arrays their votes are."""
+    order = np.argsort(votes.annotator, kind="stable")
+    ends = np.cumsum(np.bincount(votes.annotator, minlength=len(votes.annotators)))
+    return np.split(order, ends[:-1])
+
+
+def _own_terms(votes: Votes, around: ScorePosterior) -> tuple[Index, Array, Array]:
+    """Of some votes: the parameters J that they are about, and their log-likelihood's slope [J] and
+    negative curvature [J, J] in these."""
+    named = np.unique(np.concatenate([votes.first, votes.second]))
+    at = np.concatenate([named, [*around.places.values()]]).astype(np.int64)
+    column = {name: len(named) + number for number, name in enumerate(around.places)}
+    design, row = np.zeros((len(votes.first), len(at))), np.arange(len(votes.first))
+    design[row, np.searchsorted(named, votes.first)] = 1.0
+    design[row, np.searchsorted(named, votes.second)] = -1.0
+    if "side" in column:
+        design[:, column["side"]] = votes.known_M
+    terms = comparison(design @ around.x[at], votes.outcome, around.log_nu)
+    dd, dn, nn = (-votes.count * part for part in terms.curvature)
+    slope, bend = (votes.count * terms.slope) @ design, design.T @ (dd[:, None] * design)
+    if "tie" in column:
+        tie = column["tie"]
+        slope[tie] = votes.count @ terms.slope_nu
+        bend[tie] = bend[:, tie] = dn @ design
+        bend[tie, tie] = nn.sum()
+    return at, slope, bend

@@ -19,19 +19,18 @@ ones everywhere (omnipresent rigging).
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
+from scipy.sparse import csr_matrix, triu
 from scipy.special import expit
 from scipy.stats import binom, norm
 
 from accord.errors import DataError
 from accord.feedback.agreement import pair_votes
 from accord.feedback.choice_model import FIRST, TIE, comparison, decided_log_p
-from accord.feedback.leaving_out import FitsToOthers
+from accord.feedback.leaving_out import FitsToOthers, Scores, places_of
 from accord.feedback.ratings import Ratings, RatingSettings, fit
 from accord.feedback.records import Feedback
 from accord.feedback.votes import Objects, Votes, votes_of
@@ -46,6 +45,8 @@ most."""
 MANY = 200
 """Producers beyond which one fit serves all annotators: leaving each out costs too much and changes
 little."""
+CLOSE = 0.8
+"""Of an alarm line: whom the influence function puts beyond this is tested by a refit."""
 PLAIN = RatingSettings(reliability=False, side=False)
 
 
@@ -125,18 +126,17 @@ def check_votes(
     tested = [k for k in range(len(votes.annotators)) if not trust[k] and counts[k] >= LEAST_VOTES]
     good = votes.where(trust[votes.annotator]) if trusted is not None else None
     start = fit(votes if good is None else good, PLAIN)
-    one_for_all = good is not None or len(votes.producers) > MANY
-    others = None if one_for_all else FitsToOthers(votes, start)
-    by_annotator: dict[int, tuple[list[TargetScore], float]] = {}
-    for k in tested:
-        mine, fitted = votes.where(votes.annotator == k), others.than(k) if others else start
-        by_annotator[k] = target_scores(fitted, mine), martingale(fitted, mine)
-    tests = max(1, sum(len(scores) for scores, _ in by_annotator.values()))
-    limit = float(norm.isf(rate / (2 * tests)))
+    tests = _Tests(votes, start, refitted=good is None)
+    by_annotator = {k: tests.of(k) for k in tested}
+    number = max(1, sum(len(one.scores) for one in by_annotator.values()))
+    limit = float(norm.isf(rate / (2 * number)))
     if good is not None:
         limit = max(
             limit, _usual(good, start, np.nonzero(trust & (counts >= LEAST_VOTES))[0], rate)
         )
+    for k, one in by_annotator.items():
+        if one.largest > CLOSE * limit or one.bet > CLOSE * MARTINGALE:
+            by_annotator[k] = tests.exactly(k)
     suspects, contrary = _suspects(votes, by_annotator, limit, counts)
     suspicious = {s.annotator for s in suspects}
     how = (
@@ -170,24 +170,60 @@ def _usual(good: Votes, start: Ratings, people: Index, rate: float) -> float:
     needed = int(np.floor(rate * (len(people) + 1)))
     if needed < 1 or len(people) < 2:
         return 0.0
-    largest = []
-    others = None if len(good.producers) > MANY else FitsToOthers(good, start)
-    for k in people:
-        fitted = others.than(int(k)) if others else start
-        scores = target_scores(fitted, good.where(good.annotator == k))
-        largest.append(max((abs(s.z) for s in scores), default=0.0))
+    tests = _Tests(good, start, refitted=True)
+    largest = np.array([tests.of(int(k)).largest for k in people])
+    for place in np.flatnonzero(largest > CLOSE * np.sort(largest)[-needed]):
+        largest[place] = tests.exactly(int(people[place])).largest
     return float(np.sort(largest)[-needed])
+
+
+@dataclass(frozen=True)
+class _Tested:
+    """One annotator's scores on all producers, and the martingale."""
+
+    scores: list[TargetScore]
+    bet: float
+
+    @property
+    def largest(self) -> float:
+        """|Z|."""
+        return max((abs(s.z) for s in self.scores), default=0.0)
+
+
+class _Tests:
+    """Of one annotator at a time, against one fit, or against the others' votes (`refitted`)."""
+
+    def __init__(self, votes: Votes, start: Ratings, refitted: bool) -> None:
+        self._votes, self._own, self._start = votes, places_of(votes), Scores.of(start)
+        leaving_out = refitted and len(votes.producers) <= MANY
+        self._others = FitsToOthers(votes, start) if leaving_out else None
+
+    def of(self, annotator: int) -> _Tested:
+        """By the influence function where that is enough."""
+        reference = self._start if self._others is None else self._others.near(annotator)
+        return self._against(reference, annotator)
+
+    def exactly(self, annotator: int) -> _Tested:
+        """By a refit."""
+        others = self._others
+        return self._against(
+            self._start if others is None else Scores.of(others.than(annotator)), annotator
+        )
+
+    def _against(self, reference: Scores, annotator: int) -> _Tested:
+        mine = self._votes.at(self._own[annotator])
+        return _Tested(target_scores(reference, mine), martingale(reference, mine))
 
 
 def _suspects(
     votes: Votes,
-    by_annotator: dict[int, tuple[list[TargetScore], float]],
+    by_annotator: dict[int, _Tested],
     limit: float,
     counts: Array,
 ) -> tuple[list[Suspect], dict[str, float]]:
     suspects, contrary = [], {}
-    for k, (scores, bet) in by_annotator.items():
-        top = max(scores, key=lambda s: abs(s.z), default=None)
+    for k, one in by_annotator.items():
+        top, bet = max(one.scores, key=lambda s: abs(s.z), default=None), one.bet
         if top is not None and abs(top.z) > limit:
             way = "for" if top.z > 0 else "against"
             reason = (
@@ -203,36 +239,32 @@ def _suspects(
     return suspects, dict(sorted(contrary.items(), key=lambda item: -item[1]))
 
 
-def target_scores(reference: Ratings, votes: Votes) -> list[TargetScore]:
+def target_scores(reference: Scores, votes: Votes) -> list[TargetScore]:
     """Z of one annotator's votes on every producer with enough of them. The uncertainty of the
-    reference's scores is
-    part of the variance: Var = sum Var y + g' C g, g the slopes of sum p in the scores and C their
-    covariance."""
+    reference's scores is part of the variance: Var = sum Var y + g' C g, g the slopes of sum p in
+    the scores and C their covariance."""
+    targets, ends = np.unique(np.stack([votes.first, votes.second]), return_inverse=True)
+    first, second = ends.reshape(2, -1)
     gap = reference.score_P[votes.first] - reference.score_P[votes.second]
-    log_nu = reference.log_nu if reference.settings.ties else -np.inf
-    terms = comparison(gap, votes.outcome, log_nu)
-    beyond, variance = terms.slope, -terms.curvature[0]  # a win counts 1, a tie 1/2
-    excesses = []
-    targets = np.unique(np.concatenate([votes.first, votes.second]))
-    for m in targets:
-        here = (votes.first == m) | (votes.second == m)
-        count = votes.count[here]
-        if count.sum() < LEAST_VOTES:
-            continue
-        sign = np.where(votes.first[here] == m, 1.0, -1.0)
-        excess = float((count * sign * beyond[here]).sum())
-        slope = np.zeros(len(reference.score_P))
-        np.add.at(slope, votes.first[here], count * sign * variance[here])
-        np.add.at(slope, votes.second[here], -count * sign * variance[here])
-        spread = float(
-            (count * variance[here]).sum() + slope @ reference.score_covariance_PP @ slope
-        )
-        excesses.append((int(m), round(count.sum()), excess / np.sqrt(spread)))
+    terms = comparison(gap, votes.outcome, reference.log_nu)
+    beyond, variance = votes.count * terms.slope, -votes.count * terms.curvature[0]
+    size = len(targets)  # a win counts 1, a tie 1/2
+    excess_T = np.bincount(first, beyond, size) - np.bincount(second, beyond, size)
+    judged_T = np.bincount(first, votes.count, size) + np.bincount(second, votes.count, size)
+    between_TT = np.bincount(first * size + second, variance, size * size).reshape(size, size)
+    between_TT = between_TT + between_TT.T
+    own_T = between_TT.sum(1)
+    slope_TT = np.diag(own_T) - between_TT
+    covariance_TT = reference.covariance_PP[np.ix_(targets, targets)]
+    z_T = excess_T / np.sqrt(own_T + ((slope_TT @ covariance_TT) * slope_TT).sum(1))
     who = votes.annotators[int(votes.annotator[0])]
-    return [TargetScore(who, votes.producers[m], n, float(z)) for m, n, z in excesses]
+    return [
+        TargetScore(who, votes.producers[targets[t]], round(judged_T[t]), float(z_T[t]))
+        for t in np.flatnonzero(judged_T >= LEAST_VOTES)
+    ]
 
 
-def martingale(reference: Ratings, votes: Votes) -> float:
+def martingale(reference: Scores, votes: Votes) -> float:
     """FastChat's M over one annotator's decided votes: its largest value in order (the arrays are
     taken to be ordered)."""
     decided = votes.where(votes.outcome != TIE)
@@ -276,33 +308,55 @@ def votes_alike(
     more than expected, logit expected = logit m_a + logit m_b - logit m, with m_a how much a agrees
     with everybody and m the crowd's agreement (binomial, false discoveries at most `rate`). A hint,
     not proof: two people of one taste agree as well."""
-    same: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
-    own: dict[str, list[int]] = defaultdict(lambda: [0, 0])
-    for votes in pair_votes(records).values():
-        for a, b in combinations(sorted(votes), 2):
-            for tally in (same[a, b], own[a], own[b]):
-                tally[0] += 1
-                tally[1] += votes[a] == votes[b]
-    pairs = sorted(pair for pair, tally in same.items() if tally[0] >= least)
-    if not pairs:
+    votes = [given for given in pair_votes(records).values() if len(given) > 1]
+    people, common, same = _met(votes)
+    met = triu(common, 1).tocsr()
+    met.sort_indices()
+    first, second = met.nonzero()
+    often = np.asarray(met[first, second]).ravel() >= least
+    first, second = first[often], second[often]
+    if not len(first):
         return []
-    crowd = _logit(sum(t[1] for t in own.values()), sum(t[0] for t in own.values()))
-    expected = []
-    for a, b in pairs:  # without what the two have in common
-        alone = (_logit(own[k][1] - same[a, b][1], own[k][0] - same[a, b][0]) for k in (a, b))
-        expected.append(float(expit(sum(alone) - crowd)))
-    p = [
-        float(binom.sf(same[pair][1] - 1, same[pair][0], chance))
-        for pair, chance in zip(pairs, expected, strict=True)
-    ]
+    common_P, same_P = (np.asarray(table[first, second]).ravel() for table in (common, same))
+    own_common, own_same = (
+        np.asarray(table.sum(1)).ravel() - table.diagonal() for table in (common, same)
+    )
+    # Of each alone: without what the two have in common.
+    alone = [_logit(own_same[k] - same_P, own_common[k] - common_P) for k in (first, second)]
+    expected = expit(alone[0] + alone[1] - _logit(own_same.sum(), own_common.sum()))
+    p = binom.sf(same_P - 1, common_P, expected)
     alike = [
-        VotesAlike(pair, same[pair][0], same[pair][1], chance, value)
-        for pair, chance, value, yes in zip(pairs, expected, p, discoveries(p, rate), strict=True)
-        if yes
+        VotesAlike(
+            (people[first[n]], people[second[n]]),
+            int(common_P[n]),
+            int(same_P[n]),
+            float(expected[n]),
+            float(p[n]),
+        )
+        for n in np.flatnonzero(discoveries(p.tolist(), rate))
     ]
     return sorted(alike, key=lambda v: v.p_value)
 
 
-def _logit(count: float, total: float) -> float:
+def _met(votes: Sequence[Mapping[str, float]]) -> tuple[list[str], csr_matrix, csr_matrix]:
+    """Annotators by name, and of every two on how many units both answered, and answered the
+    same."""
+    people = sorted({name for given in votes for name in given})
+    place = {name: number for number, name in enumerate(people)}
+    who = np.array([place[name] for given in votes for name in given], dtype=np.int64)
+    said = np.array([answer for given in votes for answer in given.values()])
+    unit = np.repeat(np.arange(len(votes)), [len(given) for given in votes])
+
+    def together(which: Index) -> csr_matrix:
+        ones, shape = np.ones(len(which), dtype=np.int64), (len(people), len(votes))
+        answered = csr_matrix((ones, (who[which], unit[which])), shape)
+        return answered @ answered.T
+
+    alike = (together(np.flatnonzero(said == answer)) for answer in np.unique(said))
+    common = together(np.arange(len(who)))
+    return people, common, sum(alike, csr_matrix(common.shape, dtype=np.int64))
+
+
+def _logit(count: Array, total: Array) -> Array:
     share = (count + 1) / (total + 2)
-    return float(np.log(share / (1 - share)))
+    return np.log(share / (1 - share))

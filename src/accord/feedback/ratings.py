@@ -185,6 +185,40 @@ def fit(
     )
 
 
+@dataclass(frozen=True)
+class ScorePosterior:
+    """Of scores without reliabilities: its mode x, scores [P] and then the effects that are fitted
+    (`places`: where "side" and "tie" are), and the inverse of its negative curvature there."""
+
+    x: Array
+    places: dict[str, int]
+    inverse: Array
+    ties: bool
+
+    @property
+    def log_nu(self) -> float:
+        """Of Davidson's ties at x; -inf where they are not in the model."""
+        if not self.ties:
+            return -np.inf
+        return float(self.x[self.places["tie"]]) if "tie" in self.places else NO_TIES
+
+
+def posterior(votes: Votes, fitted: Ratings) -> ScorePosterior:
+    """Around a fit to these votes at given widths. Raises ValueError if it has reliabilities."""
+    if fitted.settings.reliability:
+        raise ValueError("with reliabilities the posterior has more parameters than scores")
+    used = votes if fitted.settings.ties else votes.where(votes.outcome != TIE)
+    used = replace(used, annotator=0 * used.annotator)
+    model = _VoteModel(cells(used), len(votes.producers), 0, fitted.held())
+    x = model.start(fitted)
+    curvature = model.expand(x, False).dense
+    for population in model.populations:
+        at = np.arange(len(x))[population.at]
+        curvature[at, at] += (population.width or np.inf) ** -2.0
+    inverse = np.asarray(np.linalg.inv(curvature), dtype=np.float64)
+    return ScorePosterior(x, model.places, inverse, fitted.settings.ties)
+
+
 NO_TIES = -30.0
 """log nu where nobody tied."""
 USUAL_RELIABILITY_SD = 0.5

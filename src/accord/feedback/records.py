@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import Any, ClassVar, Literal, get_args
 
 from pydantic import (
@@ -340,9 +341,14 @@ class Feedback(RecordModel):
         return {k: v for k, v in fields.items() if v or k not in ("tools", "chat_template_kwargs")}
 
     @property
+    def in_order(self) -> list[Option]:
+        """The options in the order shown."""
+        return sorted(self.options, key=attrgetter("shown_at"))
+
+    @property
     def shown(self) -> list[str]:
         """Option ids in the order shown."""
-        return [option.id for option in sorted(self.options, key=lambda o: o.shown_at)]
+        return [option.id for option in self.in_order]
 
     @property
     def asked(self) -> Any:

@@ -73,7 +73,7 @@ def representation(
         raise ConfigError(f"groups of {smallest} are single people", f"use {SMALLEST} or more")
     judged = Counter(record.annotator for record in records)
     names = sorted({name for given in attributes.values() for name in given})
-    votes = pair_votes(records)
+    votes = pair_votes(records) if names else {}
     return [
         _one(
             name,

@@ -87,7 +87,7 @@ class VoteRow(NamedTuple):
 def vote_rows(records: Sequence[Feedback]) -> Iterator[VoteRow]:
     """Every pair that comparisons, rankings and best/worst choices decide or tie."""
     for number, record in enumerate(records):
-        shown = sorted(record.options, key=lambda o: o.shown_at)
+        shown = record.in_order
         choice = record.choice
         if isinstance(choice, Comparison):
             first, second = shown

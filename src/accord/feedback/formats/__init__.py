@@ -372,7 +372,7 @@ def _show(record: Feedback) -> Iterator[str]:
         else [f"{m.role}: {m.said}" for m in record.prompt]
     )
     yield f"  [{record.kind}] {_short(' | '.join(turns))}"
-    for option in sorted(record.options, key=lambda o: o.shown_at):
+    for option in record.in_order:
         yield f"    {option.id[:6]}  {_short(plain(option.content))}"
     choice = str(record.choice.model_dump(exclude_none=True, exclude_defaults=True))
     for option in record.options:

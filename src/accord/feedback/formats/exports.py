@@ -310,7 +310,7 @@ def _prm800k(record: Feedback) -> Iterator[ExportedRow]:
 
 def _pairwise(record: Feedback) -> Iterator[ExportedRow]:
     row = to_pairwise_row(record)
-    first, second = sorted(record.options, key=lambda o: o.shown_at)
+    first, second = record.in_order
     yield ExportedRow(row, (_text(first), _text(second)), None, (first.id, second.id))
 
 

@@ -224,7 +224,7 @@ def to_pairwise_row(record: Feedback) -> dict[str, Any]:
     choice = record.choice
     if not isinstance(choice, Comparison):
         raise RowError(f"{record.kind}: only comparisons are written")
-    a, b = sorted(record.options, key=lambda o: o.shown_at)
+    a, b = record.in_order
     if (kind := _type(a.content)) != _type(b.content):
         raise RowError("one response is a text, the other a conversation")
     if choice.tie and choice.both_bad:
