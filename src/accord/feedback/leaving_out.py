@@ -19,7 +19,7 @@ from functools import cached_property
 import numpy as np
 
 from accord.feedback.choice_model import TIE, comparison
-from accord.feedback.ratings import ScorePosterior, Ratings, fit, posterior
+from accord.feedback.ratings import Ratings, ScorePosterior, fit, posterior
 from accord.feedback.votes import Votes
 from accord.statistics.intervals import Array, Index
 
