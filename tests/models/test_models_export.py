@@ -1,8 +1,7 @@
-"""Models for other programs: GGUF files and sequence classifiers say what the models say."""
+"""Models for other programs: sequence classifiers score as the reward models do."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -11,17 +10,13 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from test_models_packed import SIZES
 from test_models_saving import trained
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from accord.errors import ConfigError, RunError
-from accord.models import classifier, gguf_export
+from accord.models import classifier
 from accord.models.causal_lm import CausalLM
 from accord.models.classifier import OFFSET, PAD, export_classifier
 from accord.models.ensembles import build_members
-from accord.models.gguf import import_gguf
-from accord.models.gguf_export import SPLITS, export_gguf
 from accord.models.heads import HeadForm
 from accord.models.loading import (
     LoraSettings,
@@ -36,133 +31,7 @@ from accord.text.encoding import Encoder
 from accord.text.packing import PromptGroup
 from tiny import ByteTokenizer, tiny_llama
 
-needs_gguf = pytest.mark.skipif(
-    importlib.util.find_spec("gguf") is None, reason="the package gguf is not installed"
-)
 GROUPS = [PromptGroup([5, 6, 7], [[8, 9, 10, 11], [12]]), PromptGroup([20], [[21] * 9])]
-SPLIT = {
-    "gpt-2": pre_tokenizers.ByteLevel(add_prefix_space=False),
-    "smollm": pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
-    ),
-}  # fmt: skip
-
-
-def byte_pairs(split: str = "gpt-2") -> transformers.PreTrainedTokenizerFast:
-    """A byte-level BPE of 261 tokens, with a turn of chat."""
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {t: i for i, t in enumerate(["<eos>", "<turn>", "<unk>", *letters, "th", "the"])}
-    raw = Tokenizer(models.BPE(vocab=vocabulary, merges=[("t", "h"), ("th", "e")]))
-    raw.pre_tokenizer, raw.decoder = SPLIT[split], decoders.ByteLevel()
-    return transformers.PreTrainedTokenizerFast(
-        tokenizer_object=raw,
-        bos_token="<turn>",
-        eos_token="<eos>",
-        unk_token="<unk>",
-        pad_token="<eos>",
-        additional_special_tokens=["<turn>"],
-        chat_template="{% for m in messages %}<turn>{{ m.content }}<eos>{% endfor %}",
-    )
-
-
-KINDS: dict[str, tuple[Any, dict[str, Any]]] = {
-    "llama": (transformers.LlamaConfig, {}),
-    "llama untied, padded": (transformers.LlamaConfig, {"tie_word_embeddings": False, "vocab_size": 300}),
-    "mistral": (transformers.MistralConfig, {"sliding_window": None}),
-    "qwen2": (transformers.Qwen2Config, {"tie_word_embeddings": True}),
-    "qwen3": (transformers.Qwen3Config, {"head_dim": 128, "tie_word_embeddings": True}),
-}  # fmt: skip
-
-
-def made(kind: str, **changes: Any) -> CausalLM:
-    """Random, with every weight away from 0 and 1."""
-    config, more = KINDS[kind]
-    more = more | changes
-    shape = SIZES | {"num_key_value_heads": 2, "vocab_size": 261, "tie_word_embeddings": True}
-    torch.manual_seed(0)
-    hf = transformers.AutoModelForCausalLM.from_config(config(**shape | more))
-    with torch.no_grad():
-        for parameter in hf.parameters():
-            parameter.add_(0.1 * torch.randn(parameter.shape))
-    return CausalLM(hf, byte_pairs())
-
-
-@needs_gguf
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_gguf_file_is_the_model(kind: str, tmp_path: Path) -> None:
-    """Read by transformers and imported again; in 16 bits but for rounding."""
-    model, file = made(kind), tmp_path / "model.gguf"
-    assert export_gguf(model, file, "float32") < 1e-5
-    imported = import_gguf(str(file), tmp_path / "again")
-    again = load_causal_lm(str(imported.destination))
-    torch.testing.assert_close(
-        packed_logprobs(again, GROUPS), packed_logprobs(model, GROUPS), atol=1e-5, rtol=1e-5
-    )
-    assert again.tokenizer.chat_template == model.tokenizer.chat_template
-    assert (again.tokenizer.eos_token, again.tokenizer.bos_token) == ("<eos>", "<turn>")
-    for dtype in ("float16", "bfloat16"):
-        small = tmp_path / f"{dtype}.gguf"
-        assert export_gguf(model, small, dtype) < 1e-5  # what was rounded is read back exactly
-        assert small.stat().st_size < 0.75 * file.stat().st_size
-
-
-@needs_gguf
-@pytest.mark.parametrize("split", SPLIT)
-def test_llama_cpp_is_told_how_words_are_split(split: str, tmp_path: Path) -> None:
-    from gguf import GGUFReader
-
-    model = CausalLM(made("llama").hf, byte_pairs(split))
-    export_gguf(model, tmp_path / "model.gguf")
-    reader = GGUFReader(str(tmp_path / "model.gguf"))
-    told = {
-        name: reader.get_field(f"tokenizer.ggml.{name}").contents()
-        for name in ("pre", "tokens", "token_type", "eos_token_id", "add_bos_token")
-    }
-    assert told["pre"] == split
-    assert told["tokens"][:3] == ["<eos>", "<turn>", "<unk>"]
-    assert told["token_type"][:4] == [3, 3, 3, 1]
-    assert (told["eos_token_id"], told["add_bos_token"]) == (0, False)
-    assert set(SPLIT) <= set(SPLITS)
-
-
-@needs_gguf
-def test_what_a_gguf_file_cannot_say_is_refused(tmp_path: Path) -> None:
-    rope = {"rope_type": "linear", "rope_theta": 1e4, "factor": 2.0}
-    file, odd = tmp_path / "model.gguf", byte_pairs()
-    odd.backend_tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    torch.manual_seed(0)
-    granite = transformers.GraniteConfig(**SIZES | {"vocab_size": 261, "num_key_value_heads": 2})
-    for model, why in (
-        (made("llama", rope_parameters=rope), "without its rotary scaling 'linear'"),
-        (made("qwen3", head_dim=8), "without its heads of 8 numbers"),
-        (made("llama", attention_bias=True), "without its biases"),
-        (CausalLM(made("llama").hf, odd), "no name for its way of splitting"),
-        (CausalLM(transformers.GraniteForCausalLM(granite), byte_pairs()), "not write 'granite'"),
-    ):
-        with pytest.raises(ConfigError, match=why):
-            export_gguf(model, file)
-    with pytest.raises(ConfigError, match=r"does not end with \.gguf"):
-        export_gguf(made("llama"), tmp_path / "model")
-    assert not list(tmp_path.iterdir())
-
-
-@needs_gguf
-@pytest.mark.parametrize("what", ["weights", "rotation"])
-def test_a_gguf_file_that_is_read_otherwise_is_not_kept(
-    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if what == "weights":
-        add = gguf_export._add
-        monkeypatch.setattr(
-            gguf_export, "_add", lambda w, n, t, d: add(w, n, t * (1 + ("ffn_up" in n)), d)
-        )
-    else:  # the halves of heads left as they are
-        monkeypatch.setattr(gguf_export, "_interleaved", lambda weight, heads: weight)
-    with pytest.raises(RunError, match=r"otherwise than the model|not the model"):
-        export_gguf(made("llama"), tmp_path / "model.gguf")
-    assert not list(tmp_path.iterdir())
-
-
 # --- classifiers ----------------------------------------------------------------------------------
 FORMS = {
     "point": HeadForm(),

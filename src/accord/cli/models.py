@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -87,10 +88,18 @@ def _export_classifier(source: str, destination: Path, dtype: Dtype, member: int
 
 
 def _export_gguf(source: str, destination: Path, dtype: Dtype) -> None:
+    from accord.models.adapters import CONFIG
     from accord.models.gguf_export import export_gguf
+    from accord.models.loading import locate_model, save_causal_lm
 
-    difference = export_gguf(_merged(source), destination, dtype)
-    click.echo(
-        f"{source} → {destination}\n"
-        f"  read back: log-probabilities of a probe differ by at most {difference:.1g} nats"
-    )
+    with tempfile.TemporaryDirectory() as place:
+        plain = source
+        if (Path(locate_model(source)) / CONFIG).is_file():
+            plain = str(save_causal_lm(_merged(source), Path(place) / "merged"))
+        told = export_gguf(plain, destination, dtype)
+    lines = [
+        f"{source} → {destination}",
+        f"  read back: log-probabilities of a probe differ by at most {told.difference:.1g} nats",
+        *(f"  note: {note}" for note in told.notes),
+    ]
+    click.echo("\n".join(lines))

@@ -4,6 +4,7 @@ needed."""
 from __future__ import annotations
 
 import importlib.util
+import json
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,7 +154,7 @@ def load_gguf(file: Path, dtype: torch.dtype) -> tuple[Any, Any]:
         )
         # Without dequantize=True the model stays marked as quantised and refuses to be saved or
         # trained.
-        model = AutoModelForCausalLM.from_pretrained(
+        model: Any = AutoModelForCausalLM.from_pretrained(
             str(file.parent),
             gguf_file=file.name,
             trust_remote_code=False,
@@ -166,7 +167,26 @@ def load_gguf(file: Path, dtype: torch.dtype) -> tuple[Any, Any]:
             f"cannot read {file}: {first}",
             "is the file whole, and does transformers know its architecture?",
         ) from error
-    return model.eval(), tokenizer
+    return model.eval(), _of_the_file(tokenizer, model.get_input_embeddings().weight.shape[0])
+
+
+def _of_the_file(tokenizer: Any, rows: int) -> Any:
+    """The tokenizer without tokens that transformers' class for it adds to those in the file: the
+    model has no rows for them."""
+    told = json.loads(tokenizer.backend_tokenizer.to_str())
+    kept = [token for token in told["added_tokens"] if token["id"] < rows]
+    if kept == told["added_tokens"]:
+        return tokenizer
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerFast
+
+    ids = {token["content"] for token in kept} | {*told["model"]["vocab"]}
+    special = {n: t for n, t in tokenizer.special_tokens_map.items() if str(t) in ids}
+    return PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(json.dumps(told | {"added_tokens": kept})),
+        chat_template=tokenizer.chat_template,
+        **special,
+    )
 
 
 def _load_copy(folder: Path, dtype: torch.dtype) -> tuple[Any, Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -82,10 +84,29 @@ def load_causal_lm(
     location = locate_model(reference)
     if (Path(location) / "adapter_config.json").is_file():
         return with_adapter(load_base(Path(location), device, verify), Path(location))
-    try:
+    with _told(reference):
         own = read_llama(Path(location)) if bits is None else None
         hf = own or load_model(location, device, bits)
         tokenizer = load_tokenizer(location)
+    model = CausalLM(hf.to(device) if bits is None else use_whole_products(hf), tokenizer)
+    if verify:
+        self_check(model)
+    return model
+
+
+def load_plain(reference: str) -> tuple[Any, Any]:
+    """transformers' modules and the tokenizer of a plain model in fp32, also of an architecture
+    that accord cannot train. Raises ConfigError when nothing loadable is there."""
+    location = locate_model(reference)
+    with _told(reference):
+        return load_model(location).eval(), load_tokenizer(location)
+
+
+@contextmanager
+def _told(reference: str) -> Iterator[None]:
+    """Within it, what libraries say of a model that they cannot load becomes a ConfigError."""
+    try:
+        yield
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
@@ -95,10 +116,6 @@ def load_causal_lm(
             "id (needs a network); "
             "a GGUF file is converted by `accord models import`",
         ) from error
-    model = CausalLM(hf.to(device) if bits is None else use_whole_products(hf), tokenizer)
-    if verify:
-        self_check(model)
-    return model
 
 
 def load_base(adapter: Path, device: str, verify: bool = True) -> CausalLM:
