@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from accord.report import charts
+from accord.report.curves import thinned
 from accord.report.study import beyond_chance
 from accord.statistics.intervals import Z95
 
@@ -43,8 +46,72 @@ def test_an_estimate_without_an_interval_has_no_bar_and_no_band() -> None:
     assert bars["arrayminus"] == [None, pytest.approx(0.1)]
     assert bars["array"] == [None, pytest.approx(0.3)]
     band = charts._band([1.0, 2.0, 3.0], [known, unknown, known], "#000000")
-    assert band["x"] == [1.0, 3.0, 3.0, 1.0]
-    assert band["y"] == [0.9, 0.9, 0.5, 0.5]
+    assert band["x"] == [1.0, 3.0, 3.0, 1.0, 1.0]
+    assert band["y"] == [0.9, 0.9, 0.5, 0.5, 0.9]
+
+
+@given(st.lists(st.tuples(st.floats(0, 9), st.floats(-9, 9), st.floats(0, 3)), max_size=8))
+def test_a_band_is_whole_where_its_curve_steps_back(
+    points: list[tuple[float, float, float]],
+) -> None:
+    """A strip between every two neighbours, all turning the same way: none cancels another."""
+    estimates = [{"value": y, "low": y - half, "high": y + half} for _, y, half in points]
+    band = charts._band([x for x, _, _ in points], estimates, "#000000")
+    assert band["x"].count(None) == max(0, len(points) - 2)
+    for start in range(0, len(band["x"]), 6):
+        x, y = band["x"][start : start + 5], band["y"][start : start + 5]
+        area = sum(a * d - b * c for a, b, c, d in zip(x, y, x[1:], y[1:], strict=False))
+        assert area <= 1e-9
+    ends = {(x, y) for x, y in zip(band["x"], band["y"], strict=True) if x is not None}
+    if len(points) > 1:
+        assert ends == {
+            (x, e[end])
+            for (x, _, _), e in zip(points, estimates, strict=True)
+            for end in ("low", "high")
+        }
+
+
+def test_a_single_point_is_a_point_with_its_interval() -> None:
+    known = {"value": 0.6, "low": 0.5, "high": 0.9}
+    curve = charts._curve("ppo", [1.0], [known], ["ppo, step 3"], 0, "#000000")
+    assert curve["mode"] == "markers"
+    assert curve["error_y"]["array"] == [pytest.approx(0.3)]
+    assert "95 % from 0.500 to 0.900" in curve["text"][0]
+    ((_, figure),), _ = charts.training({"loss": {"": ([3], [0.25])}})
+    assert figure["data"][0]["mode"] == "markers"
+
+
+def test_members_are_lines_of_their_own_under_names_of_people() -> None:
+    lines = {"member 1": ([1, 2], [0.7, 0.6]), "member 2": ([1, 2], [0.8, 0.5])}
+    first, others = charts.training({"judgement_nll": lines, "tokens": {"": ([1], [5.0])}})
+    ((name, figure),) = first
+    assert charts.metric_name(name) == "Loss per judgement"
+    assert [trace["name"] for trace in figure["data"]] == list(lines)
+    assert figure["layout"]["yaxis"]["title"]["text"] == "nats/judgement"
+    assert figure["layout"]["showlegend"]
+    assert [name for name, _ in others] == ["tokens"]
+
+
+def test_no_two_curves_look_the_same() -> None:
+    looks = {
+        (charts.COLOURS[n % 5], charts._turn(charts.DASHES, n), charts._turn(charts.SYMBOLS, n))
+        for n in range(25)
+    }
+    assert len(looks) == 25
+
+
+@given(
+    st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=400),
+    st.integers(4, 60),
+)
+def test_thinned_curves_keep_their_ends_and_every_extreme(values: list[float], most: int) -> None:
+    steps = list(range(1, len(values) + 1))
+    x, y = thinned(steps, values, most)
+    assert len(x) == len(y) <= max(most, 4)
+    assert x == sorted(x)
+    assert [values[step - 1] for step in x] == y
+    assert (x[0], x[-1]) == (1, len(values))
+    assert (min(y), max(y)) == (min(values), max(values))
 
 
 @pytest.mark.parametrize(

@@ -282,7 +282,7 @@ def test_entropy_and_kl_are_those_of_whole_distributions() -> None:
 
     policy, reference = tiny_llama(0), tiny_llama(1)
     groups = [PromptGroup([0, 5, 6], [[7, 8], [9, 1]])]
-    found = distances(policy, reference, groups, 0.7)
+    found = distances(policy, reference, groups, 0.7, each_token=True)
     alone = distances(policy, policy, groups, 0.7)
     with torch.no_grad():
         for b, response in enumerate(([7, 8], [9, 1])):
@@ -293,10 +293,13 @@ def test_entropy_and_kl_are_those_of_whole_distributions() -> None:
                     logits.append((hf(ids).logits[0, 2:4] / 0.7).log_softmax(-1))
             p, q = logits
             entropy, kl = float(-(p.exp() * p).sum()), float((p.exp() * (p - q)).sum())
+            each = (p.exp() * (p - q)).sum(-1).tolist()
+            assert found.kl_each_B[b] == pytest.approx(each, abs=1e-4)
             assert found.entropy_B[b] == pytest.approx(entropy, abs=1e-4)
             assert found.kl_B[b] == pytest.approx(kl, abs=1e-4)
             assert alone.entropy_B[b] == pytest.approx(entropy, abs=1e-4)
     assert alone.kl_B == [0.0, 0.0]
+    assert alone.kl_each_B == []
     assert alone.ref_logp_B == alone.logp_B
 
 

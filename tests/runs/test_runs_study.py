@@ -12,8 +12,8 @@ import pytest
 import toy  # noqa: F401 (registers the toy stage)
 
 from accord.errors import ConfigError
+from accord.runs import pages, runner, study
 from accord.runs import recipe as recipes
-from accord.runs import runner, study
 from accord.runs.context import StageProgress
 
 STUDY = {
@@ -47,7 +47,7 @@ def test_every_seed_is_a_run_of_its_own_and_the_table_is_printed(tmp_path: Path)
     assert len(set(ends)) == 3
     assert "| second |" in (tmp_path / "s" / "study.md").read_text()
     assert "seed-3/report.html" in report.read_text()
-    assert study.write_report(tmp_path / "s") == report
+    assert pages.write_report(tmp_path / "s") == report
 
 
 def test_a_stage_has_a_seed_of_its_own_whatever_stands_before_it(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_a_study_edited_into_nonsense_is_refused_by_the_report(
     path = tmp_path / "recipe.yaml"
     path.write_text(make().dump().replace(before, after))
     with pytest.raises(ConfigError, match=message) as error:
-        study.write_report(tmp_path)
+        pages.write_report(tmp_path)
     assert str(path) in error.value.message
     assert error.value.fix
 

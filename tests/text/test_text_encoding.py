@@ -359,3 +359,23 @@ def test_parts_of_a_response_are_text_or_refused() -> None:
             encoder.example(user("Hi"), seen, finished, "r7")
     with pytest.raises(DataError, match="row r7: "):
         Encoder(chat_tokenizer("plain")).example("Hi", seen, row="r7")
+
+
+@settings(max_examples=60, deadline=None)
+@given(text=texts, name=st.sampled_from([*CHAT, "spaces"]), cut=st.integers(0, 3))
+def test_tokens_end_in_order_and_the_last_where_the_text_does(
+    text: str, name: str, cut: int
+) -> None:
+    tokenizer = sentencepiece_like() if name == "spaces" else chat_tokenizer(name)
+    encoder = Encoder(tokenizer)
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    ids = ids[: len(ids) - cut]  # through a character, perhaps
+    ends = encoder.token_ends(ids)
+    assert len(ends) == len(ids)
+    assert ends == sorted(ends)
+    if ids:
+        assert ends[-1] == len(encoder.text(ids))
+    for place, end in enumerate(ends):  # what stands before a token's end is what was said so far
+        said = encoder.text(ids[: place + 1])
+        if not said.endswith("\ufffd"):
+            assert encoder.text(ids)[:end] == said

@@ -81,14 +81,36 @@ def run(
 
 @main.command()
 @click.argument(
-    "run_dir", metavar="RUN", type=click.Path(exists=True, file_okay=False, path_type=Path)
+    "runs",
+    nargs=-1,
+    required=True,
+    metavar="RUN...",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+)
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where the page of several runs is written; comparison.html unless said.",
 )
 @guarded
-def report(run_dir: Path) -> None:
-    """Write RUN's report.html again from what the run directory holds."""
-    from accord.runs.study import write_report
+def report(runs: tuple[Path, ...], out: Path | None) -> None:
+    """Write RUN's report.html again from what the run directory holds.
 
-    click.echo(write_report(run_dir))
+    Several runs: one page with all of them side by side, differences from the first on the prompts
+    that they share, and the samples of all.
+
+    \b
+    accord report runs/quickstart-1
+    accord report runs/quickstart-1 runs/quickstart-2 --out both.html
+    """
+    from accord.runs.pages import write_comparison, write_report
+
+    if len(runs) == 1:
+        if out is not None:
+            raise click.UsageError("--out is of several runs: a run's page is its report.html.")
+        click.echo(write_report(runs[0]))
+    else:
+        click.echo(write_comparison(runs, out or Path("comparison.html")))
 
 
 @main.command()

@@ -10,8 +10,11 @@ from __future__ import annotations
 import html
 import textwrap
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
+from accord.metrics import declared
+from accord.report.curves import Curve
 from accord.statistics.intervals import Z95
 
 Figure = dict[str, Any]
@@ -20,6 +23,11 @@ COLOURS = ("#0072B2", "#D55E00", "#CC79A7", "#E69F00", "#56B4E9")
 BEST_OF, GREY = "#009E73", "#8a8f98"
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 SYMBOLS = ("circle", "square", "diamond", "cross", "x")
+
+
+def _turn(marks: Sequence[str], index: int) -> str:
+    """The mark of a curve: one whose colour was there before has another."""
+    return marks[(index + index // len(COLOURS)) % len(marks)]
 
 
 def plain(text: str) -> str:
@@ -41,13 +49,20 @@ def _layout(x: str, y: str, **more: Any) -> Figure:
 
 
 def _band(x: Sequence[float], estimates: Sequence[Mapping[str, Any]], colour: str) -> Figure:
-    """The 95 % interval around a curve, where its points have one."""
+    """The 95 % interval around a curve, where its points have one: a strip between every two
+    neighbours. A curve may step back, so that one outline around all would cross itself."""
     known = [(at, e["low"], e["high"]) for at, e in zip(x, estimates, strict=True) if has_ends(e)]
+    strip_x: list[float | None] = []
+    strip_y: list[float | None] = []
+    for one, other in pairwise(known):
+        (x0, low0, high0), (x1, low1, high1) = sorted((one, other))  # all turn the same way
+        strip_x += [x0, x1, x1, x0, x0, None]
+        strip_y += [high0, high1, low1, low0, high0, None]
     return {
         "type": "scatter",
         "mode": "lines",
-        "x": [at for at, _, _ in known] + [at for at, _, _ in reversed(known)],
-        "y": [high for _, _, high in known] + [low for _, low, _ in reversed(known)],
+        "x": strip_x[:-1],
+        "y": strip_y[:-1],
         "fill": "toself",
         "fillcolor": f"{colour}22",
         "line": {"width": 0},
@@ -79,17 +94,24 @@ def _curve(
     index: int,
     colour: str,
 ) -> Figure:
-    return {
+    alone = {"error_y": _whiskers(estimates)} if len(estimates) == 1 else {}
+    return alone | {
         "type": "scatter",
-        "mode": "lines+markers",
+        "mode": "lines+markers" if len(estimates) > 1 else "markers",
         "name": plain(name),
         "x": list(x),
         "y": [e["value"] for e in estimates],
-        "text": [plain(text) for text in texts],
-        "hovertemplate": "%{text}<br>√KL %{x:.2f}<br>%{y:.3f}<extra></extra>",
-        "line": {"color": colour, "dash": DASHES[index % 5], "width": 2},
-        "marker": {"symbol": SYMBOLS[index % 5], "size": 7, "color": colour},
+        "text": [plain(f"{text}{_ends(e)}") for text, e in zip(texts, estimates, strict=True)],
+        "hovertemplate": "√KL %{x:.2f}: %{y:.3f}<br>%{text}<extra></extra>",
+        "line": {"color": colour, "dash": _turn(DASHES, index), "width": 2},
+        "marker": {"symbol": _turn(SYMBOLS, index), "size": 7, "color": colour},
     }
+
+
+def _ends(estimate: Mapping[str, Any]) -> str:
+    if not has_ends(estimate):
+        return ""
+    return f", 95 % from {estimate['low']:.3f} to {estimate['high']:.3f}"
 
 
 def against_distance(evidence: Mapping[str, Any], key: str, title: str) -> Figure | None:
@@ -117,7 +139,7 @@ def against_distance(evidence: Mapping[str, Any], key: str, title: str) -> Figur
         return None
     return {
         "data": traces,
-        "layout": _layout("√KL to the untuned model (√nats per sequence)", title),
+        "layout": _layout("√KL (√nats per sequence)", title),
     }
 
 
@@ -132,14 +154,14 @@ def mean_curves(curves: Mapping[str, Sequence[tuple[float, Mapping[str, Any]]]])
             name, x, estimates, [f"{name}, {e['n']} seeds" for e in estimates], index, colour
         )
         line |= {
-            "mode": "lines",
+            "mode": "lines" if len(estimates) > 1 else "markers",
             "line": {"color": colour, "dash": DASHES[(index // len(COLOURS)) % 5], "width": 2},
         }
         traces += [
             _band(x, estimates, colour) | {"legendgroup": str(index)},
             line | {"legendgroup": str(index)},
         ]
-    layout = _layout("√KL to the untuned model (√nats per sequence)", "gold gain", height=460)
+    layout = _layout("√KL (√nats per sequence)", "gold gain", height=460)
     return {"data": traces, "layout": layout}
 
 
@@ -316,36 +338,81 @@ def calibration(card: Mapping[str, Any]) -> Figure:
     return {"data": traces, "layout": layout}
 
 
-SHOWN = (
-    "loss_tok",
-    "judgement_nll",
-    "loss",
-    "preference_agreement",
-    "heldout_loss_tok",
-    "heldout_loss",
-    "heldout_agreement",
-    "score",
-    "kl_seq",
-    "response_tokens",
-    "finished_share",
-)
+METRICS = {
+    "score": "Score",
+    "kl_seq": "Distance from the start (KL)",
+    "entropy_tok": "Entropy",
+    "response_tokens": "Length of responses",
+    "finished_share": "Responses that end by themselves",
+    "loss_tok": "Loss per token",
+    "judgement_nll": "Loss per judgement",
+    "loss": "Loss",
+    "preference_agreement": "Pairs ordered as judged",
+    "heldout_loss_tok": "Loss per token, held out",
+    "heldout_loss": "Loss, held out",
+    "heldout_agreement": "Pairs ordered as judged, held out",
+    "heldout_score": "Score, held out",
+}
+"""Metrics that are looked at first, in this order, by the names that people use."""
 
 
-def training(metrics: Sequence[Mapping[str, Any]]) -> list[tuple[str, Figure]]:
-    """One small chart per main metric of a training loop."""
-    figures = []
-    known = {name for row in metrics for name in row}
-    for index, name in enumerate(n for n in SHOWN if n in known):
-        rows = [m for m in metrics if name in m]  # held-out measures are not of every step
-        trace = {
-            "type": "scatter",
-            "mode": "lines" if len(rows) > 1 else "markers",
-            "x": [m["step"] for m in rows],
-            "y": [m[name] for m in rows],
-            "line": {"color": COLOURS[index % 5], "width": 1.5},
-            "hovertemplate": "step %{x}: %{y:.4g}<extra></extra>",
-        }
-        figures.append(
-            (name, {"data": [trace], "layout": _layout("step", name, height=200, showlegend=False)})
+def metric_name(metric: str) -> str:
+    """What people call a metric."""
+    return METRICS.get(metric) or metric.replace("_", " ").capitalize()
+
+
+def training(
+    metrics: Mapping[str, Mapping[str, Curve]],
+) -> tuple[list[tuple[str, Figure]], list[tuple[str, Figure]]]:
+    """(metric, chart) of a stage: those to look at first, and the others. Lines by label, such as
+    the members of a reward model; a single point is a point."""
+    first = [name for name in METRICS if name in metrics]
+    others = sorted(set(metrics) - set(first))
+    drawn = {name: _lines(name, metrics[name]) for name in [*first, *others]}
+    return [(name, drawn[name]) for name in first], [(name, drawn[name]) for name in others]
+
+
+def _lines(metric: str, curves: Mapping[str, Curve]) -> Figure:
+    traces = []
+    for index, (label, (steps, values)) in enumerate(curves.items()):
+        colour, dash = COLOURS[index % 5], DASHES[(index // len(COLOURS)) % len(DASHES)]
+        before = f"{plain(label)}, " if label else ""
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "lines" if len(steps) > 1 else "markers",
+                "name": plain(label),
+                "x": steps,
+                "y": [float(f"{value:.6g}") for value in values],
+                "line": {"color": colour, "dash": dash, "width": 1.5},
+                "marker": {"color": colour, "symbol": SYMBOLS[index % 5]},
+                "hovertemplate": f"{before}step %{{x}}: %{{y:.4g}}<extra></extra>",
+            }
         )
-    return figures
+    unit = next((one.unit for one in declared() if one.name == metric), "")
+    layout = _layout("step", plain(unit), height=220, showlegend=len(traces) > 1)
+    if unit == "share":
+        layout["yaxis"] |= {"tickformat": ".0%"}
+    return {"data": traces, "layout": layout}
+
+
+def differences(pairs: Sequence[Mapping[str, Any]], unit: str) -> Figure | None:
+    """Paired differences of several runs from the first, with 95 % intervals, and a line at 0."""
+    known = [pair for pair in pairs if pair["difference"] is not None]
+    if not known:
+        return None
+    names = [plain(f"{pair['run']}, {pair['arm']}") for pair in known]
+    dots = {
+        "type": "scatter",
+        "mode": "markers",
+        "x": [pair["difference"]["value"] for pair in known],
+        "y": names,
+        "error_x": _whiskers([pair["difference"] for pair in known]),
+        "marker": {"color": COLOURS[0], "size": 9},
+        "hovertemplate": "%{y}: %{x:.3f}<extra></extra>",
+    }
+    nought = {"x0": 0, "x1": 0, "yref": "paper", "y0": 0, "y1": 1}
+    shapes = [{"type": "line", **nought, "line": {"dash": "dot", "color": GREY}}]
+    layout = _layout(plain(unit), "", shapes=shapes, height=90 + 34 * len(names), showlegend=False)
+    layout["yaxis"] |= {"autorange": "reversed"}
+    return {"data": [dots], "layout": layout}

@@ -144,3 +144,27 @@ def next_step(
             " examine more prompts (evaluation=)."
         )
     return ""
+
+
+def answers(evidence: Mapping[str, Any]) -> list[str]:
+    """Of each arm, how gold and proxy stand at its last point against the untuned model."""
+    lines = []
+    for arm in evidence["arms"]:
+        last = arm["points"][-1]
+        said = [f"the proxy {_moved(last['proxy_gain'])}"]
+        if last["gold_gain"] is not None:
+            said.insert(0, f"gold {_moved(last['gold_gain'])}")
+        lines.append(f"{arm['name']}: {', '.join(said)}, at √KL {last['kl']['root']:.1f}.")
+    return lines
+
+
+def _moved(gain: Mapping[str, Any]) -> str:
+    """rose by 0.53 [0.41, 0.65]; nothing is said to have moved whose interval includes 0."""
+    low, high = gain["low"], gain["high"]
+    if low is None or high is None:
+        return f"changed by {gain['value']:+.2f} (no interval)"
+    verb = "rose by" if low > 0 else "fell by" if high < 0 else "did not surely move:"
+    value, ends = (gain["value"], (low, high))
+    if high < 0:
+        value, ends = -value, (-high, -low)
+    return f"{verb} {value:.2f} [{ends[0]:.2f}, {ends[1]:.2f}]"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from accord.errors import DataError
 from accord.files import read_jsonl, write_text
 from accord.metrics import declared
 from accord.report import charts, facts
+from accord.report.curves import MOST, read_curves
+from accord.report.samples import SampleTable, ship
 from accord.report.times import duration
 from accord.statistics.intervals import Z95
 from accord.statistics.means import Estimate, ends
@@ -26,9 +29,10 @@ OUTCOMES = {
 }  # fmt: skip
 
 
-def render(run_dir: Path) -> Path:
+def render(run_dir: Path, at_work: bool = False) -> Path:
     """Write report.html from what the run directory holds; sections without data say what is
-    missing."""
+    missing. at_work: whether a process still writes the run, as the caller knows (its lock is the
+    runner's)."""
     if not (run_dir / "recipe.yaml").is_file() and (run_dir / EVIDENCE).is_file():
         return _examination(run_dir)
     if not (run_dir / "recipe.yaml").is_file():
@@ -36,7 +40,8 @@ def render(run_dir: Path) -> Path:
             f"{run_dir} is not a run directory: recipe.yaml is missing",
             "name a directory made by accord run, or by accord examine --out",
         )
-    return write_page(run_dir, "report.html.j2", _Page(run_dir).variables())
+    variables = _Page(run_dir).variables() | {"at_work": at_work}
+    return write_page(run_dir / REPORT, "report.html.j2", variables)
 
 
 def _examination(folder: Path) -> Path:
@@ -47,22 +52,73 @@ def _examination(folder: Path) -> Path:
     )
     page = {"name": folder.name, "evidence": evidence, "verdict": verdict, "figures": {}}
     page["headline"] = OUTCOMES[verdict["outcome"]]
-    return write_page(folder, "examination.html.j2", page)
+    return write_page(folder / REPORT, "examination.html.j2", page)
 
 
-def write_page(run_dir: Path, template: str, variables: dict[str, Any]) -> Path:
-    """Fill a template, which gets the figures' script too, and write report.html."""
+def write_page(path: Path, template: str, variables: dict[str, Any]) -> Path:
+    """Fill a template, which gets the page's scripts too, and write it to `path`."""
     environment = Environment(
         loader=PackageLoader("accord.report"), autoescape=True, undefined=StrictUndefined
     )
     environment.filters |= {"estimate": _estimate, "percent": _percent, "duration": duration}
     environment.globals["z95"] = Z95
+    with_samples = variables.get("shipped") is not None
     variables |= {
         "figures": _script_json(variables["figures"]),
         "plotly": _asset("plotly-basic.min.js"),
+        "samples_script": _asset("samples.js") if with_samples else "",
     }
-    write_text(run_dir / REPORT, environment.get_template(template).render(variables))
-    return run_dir / REPORT
+    write_text(path, environment.get_template(template).render(variables))
+    return path
+
+
+def samples_of(table: SampleTable) -> dict[str, Any]:
+    """The variables of samples.html.j2."""
+    return {
+        "shipped": ship(table),
+        "marks_known": any(table.marks),
+        "missing_marks": sorted(table.without_marks),
+    }
+
+
+def read_stages(run_dir: Path) -> list[dict[str, Any]]:
+    """Every stage directory with its result, or what is known of it. Raises DataError for a result
+    that cannot be read."""
+    stages = []
+    for folder in sorted(run_dir.glob("stages/*")):
+        if not folder.is_dir():
+            continue
+        record = {
+            "stage": folder.name.partition("-")[2],
+            "kind": "",
+            "summary": facts.UNFINISHED,
+            "values": {},
+            "seconds": 0.0,
+            "cpu_seconds": 0.0,
+            "peak_mib": 0.0,
+        } | (_json(folder / "result.json") or {})
+        failed = _json(folder / "failed.json")
+        stages.append(record | {"folder": folder, "failed": failed and failed["error"]})
+    return stages
+
+
+def last_evidence(stages: Sequence[Mapping[str, Any]]) -> Any:
+    """That of the last examination, which the verdict is of; None where there is none."""
+    found = [_json(stage["folder"] / EVIDENCE) for stage in stages]
+    return next((one for one in reversed(found) if one is not None), None)
+
+
+def _json(path: Path) -> Any:
+    """None where there is no such file. Raises DataError where it is no JSON."""
+    if not path.is_file():
+        return None
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(
+            f"{path} is not JSON: {error}",
+            "remove it and continue the run: accord run --resume RUN writes it again",
+        ) from None
 
 
 class _Page:
@@ -71,11 +127,11 @@ class _Page:
     def __init__(self, run_dir: Path) -> None:
         self.run_dir = run_dir
         self.figures: dict[str, Any] = {}
-        self.stages = self._stages()
+        self.stages = read_stages(run_dir)
 
     def variables(self) -> dict[str, Any]:
         """All template variables."""
-        verdict, evidence = self._json("verdict.json"), self._evidence()
+        verdict, evidence = _json(self.run_dir / "verdict.json"), last_evidence(self.stages)
         card = evidence["reward_card"] if evidence else None
         text = (self.run_dir / "recipe.yaml").read_text(encoding="utf-8")
         recipe = yaml.safe_load(text)
@@ -94,60 +150,25 @@ class _Page:
             "stages": self.stages,
             "failed": [s for s in self.stages if s["failed"]],
             "seconds": sum(s["seconds"] for s in self.stages),
+            "answers": facts.answers(evidence) if evidence else [],
             "curves": self._curves(evidence),
             "judges": self._judges(evidence),
             "wins": self._figure(charts.win_rates(evidence)) if evidence else None,
             "calibration": self._figure(charts.calibration(card)) if card else None,
-            "training": self._training(),
-            "samples": self._samples(),
+            **self._training(),
+            "greedy": self._greedy(),
+            **samples_of(self._samples()),
             "recipe": text,
             "environment": self._readable("environment.json"),
             "lineage": self._readable("lineage.json"),
-            "meanings": {m.name: f"{m.meaning} ({m.unit})" for m in declared()},
+            "meanings": {m.name: m.meaning for m in declared()},
+            "metric_name": charts.metric_name,
             "figures": self.figures,
         }
 
-    def _json(self, name: str) -> Any:
-        path = self.run_dir / name
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-
     def _readable(self, name: str) -> str | None:
-        content = self._json(name)
+        content = _json(self.run_dir / name)
         return content and json.dumps(content, indent=1, ensure_ascii=False)
-
-    def _stages(self) -> list[dict[str, Any]]:
-        """Every stage directory with its result, or what is known of it."""
-        stages = []
-        folders = (
-            sorted((self.run_dir / "stages").glob("*"))
-            if (self.run_dir / "stages").is_dir()
-            else []
-        )
-        for folder in (f for f in folders if f.is_dir()):
-            result, failed = folder / "result.json", folder / "failed.json"
-            record = (
-                json.loads(result.read_text())
-                if result.is_file()
-                else {
-                    "stage": folder.name[3:],
-                    "kind": "",
-                    "summary": facts.UNFINISHED,
-                    "values": {},
-                    "seconds": 0.0,
-                    "cpu_seconds": 0.0,
-                    "peak_mib": 0.0,
-                }
-            )
-            error = json.loads(failed.read_text())["error"] if failed.is_file() else None
-            stages.append(record | {"folder": folder, "failed": error})
-        return stages
-
-    def _evidence(self) -> Any:
-        for stage in self.stages:
-            path = stage["folder"] / "evidence.json"
-            if path.is_file():
-                return json.loads(path.read_text(encoding="utf-8"))
-        return None
 
     def _figure(self, figure: charts.Figure | None) -> str | None:
         """Register a figure; returns the id of its place on the page."""
@@ -177,20 +198,31 @@ class _Page:
         ]
         return [(title, name) for title, name in drawn if name is not None]
 
-    def _samples(self) -> list[tuple[str, list[dict[str, Any]]]]:
+    def _samples(self) -> SampleTable:
+        table = SampleTable()
+        table.add_run(self.stages)
+        return table
+
+    def _greedy(self) -> list[tuple[str, list[dict[str, Any]]]]:
         """What each stage answered before and after its training."""
         found = ((s["stage"], s["folder"] / "samples.jsonl") for s in self.stages)
         return [(stage, read_jsonl(path)) for stage, path in found if path.is_file()]
 
-    def _training(self) -> list[tuple[str, list[tuple[str, str | None]]]]:
-        result = []
-        for stage in self.stages:
-            path = stage["folder"] / "metrics.jsonl"
-            rows = read_jsonl(path) if path.is_file() else []
-            if rows:
-                figures = [(name, self._figure(figure)) for name, figure in charts.training(rows)]
-                result.append((stage["stage"], figures))
-        return result
+    def _training(self) -> dict[str, Any]:
+        curves = read_curves(self.run_dir)
+        drawn = []
+        for stage, metrics in curves.stages.items():
+            groups = (
+                [(name, self._figure(figure)) for name, figure in group]
+                for group in charts.training(metrics)
+            )
+            drawn.append((stage, *groups))
+        return {
+            "training": drawn,
+            "broken_rows": curves.broken,
+            "thinned": curves.thinned,
+            "most_points": MOST,
+        }
 
 
 def _script_json(value: Any) -> Markup:

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from accord.report import charts
-from accord.report.render import write_page
+from accord.report.render import REPORT, write_page
 
 Values = Mapping[str, Any]
 
@@ -44,7 +44,7 @@ def render(
         "difference_text": difference_text,
         "beyond_chance": beyond_chance,
     }
-    return write_page(run_dir, "study.html.j2", variables)
+    return write_page(run_dir / REPORT, "study.html.j2", variables)
 
 
 def markdown(comparison: Values) -> str:

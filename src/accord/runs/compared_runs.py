@@ -4,6 +4,7 @@ share."""
 from __future__ import annotations
 
 import json
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -103,13 +104,22 @@ def compare_runs(folders: Sequence[Path]) -> RunComparison:
 
 def _recipe(folder: Path) -> dict[str, Any]:
     path = folder / "recipe.yaml"
-    if not path.is_file():
-        raise ConfigError(
-            f"there is no run in {folder}: it has no recipe.yaml",
-            "accord runs list shows what there is; accord compare takes directories of accord run",
-        )
+    if not path.is_file() or any(folder.glob("seed-*/recipe.yaml")):
+        raise no_run(folder)
     found: dict[str, Any] = read_yaml(path.read_text(encoding="utf-8"), str(path), WRITTEN)
     return found
+
+
+def no_run(folder: Path) -> ConfigError:
+    """For a place that is no run: what it holds, or where to look."""
+    inside = sorted(str(path.parent) for path in folder.glob("*/recipe.yaml"))
+    if inside:
+        named = " ".join(map(shlex.quote, inside[:3])) + (" …" if len(inside) > 3 else "")
+        return ConfigError(f"{folder} is no run: it holds {len(inside)}", f"name them: {named}")
+    return ConfigError(
+        f"there is no run in {folder}: it has no recipe.yaml",
+        "accord runs list shows what there is; name a directory made by accord run",
+    )
 
 
 def _names(folders: Sequence[Path]) -> list[str]:

@@ -4,7 +4,7 @@ exact KL and exact entropy, from whole distributions."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -16,12 +16,14 @@ from accord.text.packing import PromptGroup, streams
 @dataclass(frozen=True)
 class Distances:
     """Sums over the tokens of each response, nats: log-probabilities under policy and reference,
-    KL(policy || reference) and entropy of the policy, both by the whole softmax: [B]."""
+    KL(policy || reference) and entropy of the policy, both by the whole softmax: [B]. kl_each_B:
+    the KL at each token, where it was asked for."""
 
     logp_B: list[float]
     ref_logp_B: list[float]
     kl_B: list[float]
     entropy_B: list[float]
+    kl_each_B: list[list[float]] = field(default_factory=list)
 
 
 @torch.no_grad()
@@ -30,12 +32,14 @@ def distances(
     reference: CausalLM | None,
     groups: Sequence[PromptGroup],
     temperature: float,
+    each_token: bool = False,
 ) -> Distances:
     """Of all responses of `groups`, in order, under the distributions tempered for sampling.
 
     reference None: the policy with its adapter switched off. The policy itself as its reference
-    costs one pass, and its KL is 0.
+    costs one pass, and its KL is 0. each_token: keep the KL at each token, too.
     """
+    each_B: list[list[float]] = []
     sums: list[list[float]] = [[], [], [], []]
     # Whole distributions of both models are held at once, so large vocabularies get smaller
     # batches.
@@ -62,4 +66,7 @@ def distances(
                 entropy[part] = -(share_SV * p_SV).sum(1)
         for total, values in zip(sums, (logp, ref, exact, entropy), strict=True):
             total += stream.sum_by_response(values).tolist()
-    return Distances(*sums)
+        if each_token:
+            each_B += [one.tolist() for one in exact.split(stream.scored_R.tolist())]
+    logp_B, ref_logp_B, kl_B, entropy_B = sums
+    return Distances(logp_B, ref_logp_B, kl_B, entropy_B, each_B)

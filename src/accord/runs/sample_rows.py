@@ -13,7 +13,9 @@ class SampleRow(TypedDict):
     """One response and what was measured of it: gold (None without a gold reward), proxy by each
     member of the reward model, log-probabilities under policy and reference, the exact KL and the
     policy's exact entropy (nats per sequence); scores by the members of further reward models, by
-    name; gold_elsewhere: gold of this response after the next one's prompt."""
+    name; gold_elsewhere: gold of this response after the next one's prompt; token_kl: the exact KL
+    at each token, to a thousandth of a nat; token_ends: where in the response each token ends, in
+    characters."""
 
     prompt_id: int
     prompt: str
@@ -28,6 +30,8 @@ class SampleRow(TypedDict):
     entropy: NotRequired[float]
     selectors: NotRequired[dict[str, list[float]]]
     gold_elsewhere: NotRequired[float]
+    token_kl: NotRequired[list[float]]
+    token_ends: NotRequired[list[int]]
 
 
 def read_points(folder: Path) -> list[tuple[int, list[SampleRow]]]:

@@ -14,7 +14,7 @@ from accord.files import write_json, write_text
 from accord.runs import runner
 from accord.runs.checks import check
 from accord.runs.context import RESULT, StageProgress
-from accord.runs.recipe import Recipe, Study, study_of
+from accord.runs.recipe import Recipe, Study
 
 COMPARISON, TABLE = "study.json", "study.md"
 ProgressFor = Callable[[int], AbstractContextManager[StageProgress]]
@@ -54,21 +54,6 @@ def execute(
 def seed_folder(run_dir: Path, seed: int) -> Path:
     """Where the run of a seed lies."""
     return run_dir / f"seed-{seed}"
-
-
-def write_report(run_dir: Path) -> Path:
-    """Write report.html again, of a run or of a study. Raises ConfigError for a study that cannot
-    be read any more, DataError for evidence of another version."""
-    from accord.report.render import render
-    from accord.runs.evidence import evidence_files, read_evidence
-
-    path = run_dir / runner.RECIPE
-    study = study_of(path) if path.is_file() else None
-    if study is not None:
-        return write_results(study, run_dir)
-    if evidence_files(run_dir):
-        read_evidence(run_dir)
-    return render(run_dir)
 
 
 def write_results(study: Study, run_dir: Path) -> Path:

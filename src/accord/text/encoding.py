@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any, Protocol
 
 from accord.errors import DataError
@@ -182,6 +183,22 @@ class Encoder:
     def text(self, response_ids: Sequence[int]) -> str:
         """Text of a response, special tokens left out, every space kept."""
         return self._decoded(response_ids, True)
+
+    def token_ends(self, response_ids: Sequence[int]) -> list[int]:
+        """Where in `text(response_ids)` each token ends, in characters. A character of several
+        tokens belongs to the last of them; a special token ends where the one before it does."""
+        ends, start, text = list[int](), 0, ""
+        for end in range(1, len(response_ids) + 1):
+            piece = self._decoded(response_ids[start:end], True)
+            whole = end == len(response_ids) or not piece.endswith("\ufffd")
+            ends.append(len(text) + (len(piece) if whole else 0))
+            if whole:
+                text, start = text + piece, end
+        if text == (said := self.text(response_ids)):
+            return ends
+        # Decoders that treat a token by its neighbours: the text up to each token.
+        lengths = (len(self.text(response_ids[:end])) for end in range(1, len(response_ids)))
+        return [min(end, len(said)) for end in accumulate([*lengths, len(said)], max)]
 
     def round_trips(self, example: Example) -> bool:
         """Whether the response's ids give back its text (where it was cut, its beginning), and so

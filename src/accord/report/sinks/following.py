@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -76,25 +76,28 @@ class Follower:
             if found.st_ino != seen.inode or found.st_size < seen.offset:  # written anew
                 seen.inode, seen.offset, seen.rows = found.st_ino, 0, 0
             handle.seek(seen.offset)
-            data = handle.read()
-        for line in _whole(data):
-            seen.offset += len(line)
-            number, seen.rows = seen.rows, seen.rows + 1
-            if number < self.sent.get(stage, 0):
-                continue
-            row = _scalars(stage, number, line)
-            if row is None:
-                self.broken += 1
-            else:
-                yield row
+            for line in _whole(handle):
+                seen.offset += len(line)
+                number, seen.rows = seen.rows, seen.rows + 1
+                if number < self.sent.get(stage, 0):
+                    continue
+                row = _scalars(stage, number, line)
+                if row is None:
+                    self.broken += 1
+                else:
+                    yield row
 
 
-def _whole(data: bytes) -> list[bytes]:
+def _whole(lines: Iterable[bytes]) -> Iterator[bytes]:
     """Lines up to the end of the last whole append."""
-    lines = data[: data.rfind(b"\n") + 1].splitlines(keepends=True)
-    while lines and lines[-1].endswith(MORE_FOLLOWS):
-        lines.pop()
-    return lines
+    append: list[bytes] = []
+    for line in lines:
+        if not line.endswith(b"\n"):
+            return
+        append.append(line)
+        if not line.endswith(MORE_FOLLOWS):
+            yield from append
+            append = []
 
 
 def _scalars(stage: str, number: int, line: bytes) -> Scalars | None:

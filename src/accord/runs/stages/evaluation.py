@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from accord.runs.stages.settings import EvaluationConfig
 
 MICRO_BATCH = 4096
+TOKEN_KL_DIGITS = 3
+"""Decimals that are kept of the KL at each token, which is shown and not computed with."""
 Purpose = Literal["baseline", "arm", "pool", "offered", "centre"]
 """What is sampled; each independently of the others."""
 
@@ -99,7 +101,8 @@ class Examiner:
             far = Distances(logp_B, logp_B, [0.0] * rollout.size, [])
         else:
             reference = policy if against == "itself" else self.reference
-            far = distances(policy, reference, rollout.groups(), self.settings.temperature)
+            temperature = self.settings.temperature
+            far = distances(policy, reference, rollout.groups(), temperature, each_token=True)
         proxy = self.reward.score(rollout.groups(), MICRO_BATCH).t().tolist()
         more = {
             name: model.score(rollout.groups(), MICRO_BATCH).t().tolist()
@@ -124,6 +127,10 @@ class Examiner:
         ]
         for row, entropy in zip(rows, far.entropy_B, strict=False):
             row["entropy"] = entropy
+        if against == "reference":
+            for row, each, said in zip(rows, far.kl_each_B, rollout.responses, strict=True):
+                row["token_kl"] = [round(value, TOKEN_KL_DIGITS) for value in each]
+                row["token_ends"] = self.encoder.token_ends(said)
         if self.gold is not None and samples_per_prompt == 1:
             moved = [*self.prompts[1:], self.prompts[0]]
             for row, value in zip(rows, self.gold_scores(moved, responses), strict=True):
