@@ -406,13 +406,16 @@ def _upgraded(raw: dict[str, Any]) -> dict[str, Any]:
 
 def content_id(*parts: Any) -> str:
     """A short id from content: equal content, equal id."""
-    return hashlib.sha256(_sorted_json(parts).encode()).hexdigest()[:16]
+    texts = all(type(part) is str for part in parts)
+    line = f"[{', '.join(map(_json_text, parts))}]" if texts else _sorted_json(parts)
+    return hashlib.sha256(line.encode()).hexdigest()[:16]
 
 
 _sorted_json = json.JSONEncoder(
     sort_keys=True, ensure_ascii=False, default=lambda m: m.model_dump()
 ).encode
 _plain_json = json.JSONEncoder(ensure_ascii=False).encode
+_json_text = json.encoder.encode_basestring  # what these encoders write a text by
 
 
 _UNION = {

@@ -122,10 +122,10 @@ def read_as(source: DataSource, read: RowsRead) -> ReadResult:
     places: dict[str, str] = {}
     prompts: list[Any] = []
     dropped, left_out = Counter(read.dropped), Counter[str]()
-    first = dict(read.first_dropped)
+    first, own_columns = dict(read.first_dropped), {*shape.fields, *shape.optional}
     for where, row in rows:
         try:
-            check_understood(row, {*shape.fields, *shape.optional})
+            check_understood(row, own_columns)
             watched = Watched(values.read(row))
             parsed = list(parse(watched))
             check_unjudged(row, parsed, values.known)
@@ -141,14 +141,15 @@ def read_as(source: DataSource, read: RowsRead) -> ReadResult:
             dropped[reason] += 1
             first.setdefault(reason, where)
             continue
-        left_out.update(part.reason for part in parsed if isinstance(part, Left))
+        for part in parsed:
+            if isinstance(part, Left):
+                left_out[part.reason] += 1
         row_records = [part for part in parsed if isinstance(part, Feedback)]
         if not shape.keeps:
-            left_out.update(
-                unread(
-                    {n: v for n, v in row.items() if n in values.known and n not in shape.counts}
-                )
-            )
+            for reason in unread(
+                {n: v for n, v in row.items() if n in values.known and n not in shape.counts}
+            ):
+                left_out[reason] += 1
             row_records = _with_columns(row_records, row, values.known, left_out)
         records += row_records
         for record in row_records:
@@ -282,6 +283,8 @@ def _with_columns(
     known = known if own else known - DERIVED
     other = {name: value for name, value in row.items() if name not in known and not empty(value)}
     columns = {name: value for name, value in other.items() if can_keep(value)} if records else {}
+    if not other:
+        return records
     left_out.update(f"column {name!r}" for name in other if records and name not in columns)
     if not columns:
         return records

@@ -58,7 +58,7 @@ def votes(row: Mapping[str, Any]) -> Iterator[Parsed]:
         prompt,
         texts,
         choice,
-        ChainMap(session, row),  # type: ignore[arg-type]  # read only: columns looked at are noted
+        ChainMap(session, row) if session else row,  # type: ignore[arg-type]  # read only
         ids=ids,
         producers=models,
         places=[0, 1],

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -120,6 +119,8 @@ def check_understood(row: Mapping[str, Any], known: set[str]) -> None:
     or images, and for a row that says that it was deleted."""
     if marked(row, "deleted"):
         raise RowError("the row is marked as deleted")
+    if MEANT.keys().isdisjoint(row):
+        return
     for name, why in MEANT.items():
         if name not in known and not empty(row.get(name)):
             raise RowError(
@@ -149,34 +150,42 @@ def check_unjudged(row: Mapping[str, Any], parsed: Sequence[Parsed], known: set[
             )
 
 
-class Watched(Mapping[str, Any]):
-    """A row that knows which of its columns were looked at."""
+class Watched(dict[str, Any]):
+    """A row that knows which of its columns were looked at. A dictionary, so that asking for a
+    column that it lacks, as parsers mostly do, costs next to nothing."""
+
+    __slots__ = ("seen",)
 
     def __init__(self, row: Mapping[str, Any]) -> None:
-        self._row = row
+        super().__init__(row)
         self.seen: set[str] = set()
 
     def __getitem__(self, name: str) -> Any:
         self.seen.add(name)
-        return self._row[name]
+        return super().__getitem__(name)
 
     def get(self, name: str, default: Any = None) -> Any:
+        """As of any dictionary, noted."""
         self.seen.add(name)
-        return self._row.get(name, default)
+        return super().get(name, default)
 
-    def __contains__(self, name: object) -> bool:
-        return name in self._row
+    def __iter__(self) -> Iterator[str]:  # so that copies ask for each value
+        return super().__iter__()
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._row)
+    def values(self) -> Any:
+        """All are looked at."""
+        self.seen.update(self)
+        return super().values()
 
-    def __len__(self) -> int:
-        return len(self._row)
+    def items(self) -> Any:
+        """All are looked at."""
+        self.seen.update(self)
+        return super().items()
 
     def unseen(self) -> list[str]:
         """Columns that say something and were not looked at."""
         return [
-            name for name, value in self._row.items() if name not in self.seen and not empty(value)
+            name for name, value in super().items() if name not in self.seen and not empty(value)
         ]
 
 
@@ -205,7 +214,12 @@ def annotator_of(row: Mapping[str, Any]) -> str:
 def name_in(row: Mapping[str, Any], column: str) -> str | None:
     """The name in a column, which may be a number; None where it says nothing. Raises RowError for
     what is no name."""
-    return None if empty(row.get(column)) else named(row[column], column)
+    return named(row[column], column) if says(row, column) else None
+
+
+def says(row: Mapping[str, Any], column: str) -> bool:
+    """Whether a row has a column that says something."""
+    return column in row and not empty(row[column])
 
 
 def named(value: Any, column: str) -> str:
@@ -251,17 +265,21 @@ def time_of(when: Any) -> str:
 
 
 def _first(row: Mapping[str, Any], names: Sequence[str], default: Any = None) -> Any:
-    return next((row[name] for name in names if not empty(row.get(name))), default)
+    for name in names:
+        if name in row and not empty(value := row[name]):
+            return value
+    return default
 
 
 def option_ids(contents: Sequence[Content]) -> list[str]:
     """Equal content, equal id, in whatever row it stands; repeats within one row are numbered."""
-    seen: Counter[str] = Counter()
+    seen: dict[str, int] = {}
     ids = []
     for content in contents:
         one = content_id(bare_reply(content))
-        ids.append(one if not seen[one] else f"{one}-{seen[one]}")
-        seen[one] += 1
+        before = seen.get(one, 0)
+        ids.append(f"{one}-{before}" if before else one)
+        seen[one] = before + 1
     return ids
 
 
@@ -338,7 +356,7 @@ def build(
 def written_as(contents: Sequence[Content], row: Mapping[str, Any]) -> Sequence[Content]:
     """Responses as the column `written_as` of our exports says they were: a text, to the letter, or
     messages."""
-    if empty(row.get("written_as")):
+    if not says(row, "written_as"):
         return contents
     forms = unpacked(row["written_as"], "written_as")
     if (
@@ -361,14 +379,14 @@ def written_as(contents: Sequence[Content], row: Mapping[str, Any]) -> Sequence[
 def asked_of(prompt: Content, row: Mapping[str, Any]) -> Content:
     """The prompt with what the columns `system` and `history` put before it."""
     before: list[Message] = []
-    systems = {name: row[name] for name in SYSTEM_COLUMNS if not empty(row.get(name))}
+    systems = {name: row[name] for name in SYSTEM_COLUMNS if says(row, name)}
     if len(set(map(str, systems.values()))) > 1:
         raise RowError(f"the columns {' and '.join(map(repr, systems))} differ")
     for name, system in list(systems.items())[:1]:
         if not isinstance(system, str):
             raise RowError(f"the column {name!r} is {type(system).__name__}, not a text")
         before.append(Message(role="system", content=system))
-    if not empty(row.get("history")):
+    if says(row, "history"):
         before += history_of(row["history"], "history")
     if not before:
         return prompt
@@ -395,15 +413,18 @@ def prompt_of(row: Mapping[str, Any]) -> Any:
 def _tools_and_settings(row: Mapping[str, Any]) -> dict[str, Any]:
     """Tools and settings of the chat template that a row has."""
     tools_by_column = {
-        name: tools for name in TOOLS_COLUMNS if (tools := tools_of(row.get(name), name))
+        name: tools
+        for name in TOOLS_COLUMNS
+        if name in row and (tools := tools_of(row[name], name))
     }
     if len(tools_by_column) > 1:
         raise RowError(f"tools in the columns {' and '.join(map(repr, tools_by_column))}: keep one")
     fields: dict[str, Any] = (
         {"tools": next(iter(tools_by_column.values()))} if tools_by_column else {}
     )
-    if not empty(kwargs := row.get("chat_template_kwargs")):
-        fields["chat_template_kwargs"] = kwargs = unpacked(kwargs, "chat_template_kwargs")
+    if says(row, "chat_template_kwargs"):
+        kwargs = unpacked(row["chat_template_kwargs"], "chat_template_kwargs")
+        fields["chat_template_kwargs"] = kwargs
         if not isinstance(kwargs, Mapping):
             raise RowError(
                 f"the column 'chat_template_kwargs' is {type(kwargs).__name__}, not an object"
@@ -459,9 +480,9 @@ def how_much(row: Mapping[str, Any]) -> dict[str, Any]:
     """How much better the preferred response is said to be, and how probably it is: of a
     comparison's choice, what is told."""
     fields: dict[str, Any] = (
-        {} if empty(row.get("strength")) else {"strength": whole(row["strength"], "strength")}
+        {"strength": whole(row["strength"], "strength")} if says(row, "strength") else {}
     )
-    if not empty(row.get("probability")):
+    if says(row, "probability"):
         fields["probability"] = number(row["probability"], "probability")
     return fields
 

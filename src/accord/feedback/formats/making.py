@@ -39,7 +39,8 @@ _SPEAKERS: dict[str, Role] = {"Human": "user", "Assistant": "assistant"}
 
 def producers_of(row: Row, sides: Sequence[str] = SIDES) -> list[str | None]:
     """Who wrote the answer of each side, where a column says so."""
-    names_by_side = ([name_in(row, name.format(side)) for name in PRODUCERS] for side in sides)
+    columns = ([name.format(side) for name in PRODUCERS] for side in sides)
+    names_by_side = ([name_in(row, name) for name in names if name in row] for names in columns)
     return [next(filter(None, names), None) for names in names_by_side]
 
 

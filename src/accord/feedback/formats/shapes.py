@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from accord.errors import DataError
 from accord.feedback.formats import (
@@ -255,4 +257,44 @@ names only."""
 
 def detect(row: Row) -> Shape | None:
     """The first shape that matches."""
-    return next((shape for shape in SHAPES if shape.matches(row)), None)
+    return next((shape for shape in _candidates(tuple(row)) if shape.matches(row)), None)
+
+
+@lru_cache(maxsize=1024)
+def _candidates(names: tuple[str, ...]) -> tuple[Shape, ...]:
+    """The shapes that a row of these columns may have: those that ask for a value to tell, up to
+    the first that the names alone are enough for."""
+    found = []
+    for shape in SHAPES:
+        asked = _Names(names)
+        try:
+            matches = shape.matches(asked)
+        except Exception:  # of a value that is not there: only a row can tell
+            matches = False
+            if not asked.looked:
+                raise
+        if matches or asked.looked:
+            found.append(shape)
+        if matches and not asked.looked:
+            break
+    return tuple(found)
+
+
+class _Names(Mapping[str, Any]):
+    """The columns of a row without their values, which knows whether it was asked for one."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names, self.looked = dict.fromkeys(names), False
+
+    def __getitem__(self, name: str) -> Any:
+        self.looked |= name in self._names
+        return self._names[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)

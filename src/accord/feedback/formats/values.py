@@ -39,9 +39,11 @@ _SIDES: dict[str, Side] = {
 def empty(value: Any) -> bool:
     """Whether a cell says nothing: none, an empty text or list, or the number that tables write
     where there is none."""
+    if isinstance(value, str):
+        return not value
     if isinstance(value, float):
         return math.isnan(value)
-    return value is None or (isinstance(value, (str, list, tuple, Mapping)) and len(value) == 0)
+    return value is None or (isinstance(value, (list, tuple, Mapping)) and len(value) == 0)
 
 
 def bare(value: Any) -> Any:
