@@ -266,7 +266,7 @@ def _candidates(names: tuple[str, ...]) -> tuple[Shape, ...]:
     the first that the names alone are enough for."""
     found = []
     for shape in SHAPES:
-        asked = _Names(names)
+        asked = _NamesAlone(names)
         try:
             matches = shape.matches(asked)
         except Exception:  # of a value that is not there: only a row can tell
@@ -280,7 +280,7 @@ def _candidates(names: tuple[str, ...]) -> tuple[Shape, ...]:
     return tuple(found)
 
 
-class _Names(Mapping[str, Any]):
+class _NamesAlone(Mapping[str, Any]):
     """The columns of a row without their values, which knows whether it was asked for one."""
 
     def __init__(self, names: Sequence[str]) -> None:
