@@ -49,6 +49,7 @@ bench: $(STAMP)  ## what one step costs on this machine, and against TRL on the 
 	$(BIN)/python -m benchmarks.precision
 	$(KEEP_MEMORY) $(BIN)/python -m benchmarks.feedback
 	$(BIN)/python -m benchmarks.limits
+	$(BIN)/python -m benchmarks.report
 	for trainer in sft reward dpo dpo-cached dpo-lora grpo rloo online-dpo sample ppo-vs-rloo import; do \
 	  $(BIN)/python -m benchmarks.peers --trainer $$trainer --json; done
 	$(BIN)/python -m benchmarks.peers --trainer grpo --rollouts 64 --rows 16 --repetitions 3 --json

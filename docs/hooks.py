@@ -63,13 +63,15 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def write_references(folder: Path) -> None:
-    """Write recipes.md, metrics.md, a page per stage and a page per room of the API."""
+    """Write recipes.md, metrics.md, verdict-json.md, a page per stage and a page per room of the
+    API."""
     from accord.runs.registry import kinds
 
     for below in (folder, folder / "stages", folder / "api"):
         below.mkdir(exist_ok=True)
     _write(folder / "recipes.md", recipes_page())
     _write(folder / "metrics.md", metrics_page())
+    _write(folder / "verdict-json.md", verdict_page())
     for kind in kinds():
         _write(folder / "stages" / f"{kind}.md", stage_page(kind))
     for room, modules in ROOMS.items():
@@ -125,6 +127,40 @@ def metrics_page() -> str:
         f"| `{m.name}` | {m.unit} | [{m.low:g}, {m.high:g}] | {m.meaning} |" for m in declared()
     ]
     return "\n".join(lines) + "\n"
+
+
+def verdict_page() -> str:
+    """Every field of verdict.json."""
+    from accord.examine.verdict import ArmVerdict, Rule, Verdict
+
+    lines = [
+        "# verdict.json",
+        "",
+        "What a run's directory says of its outcome, for machines. Unknown fields are never written."
+        " The same as JSON Schema: `accord verdict --schema`.",
+    ]
+    for model, where in (
+        (Verdict, "The file"),
+        (ArmVerdict, "Each of `arms`"),
+        (Rule, "Each of `rules`"),
+    ):
+        lines += ["", f"## {where}", "", model.__doc__ or "", ""]
+        lines += ["| field | type | meaning |", "|---|---|---|"]
+        lines += [
+            f"| `{name}` | {_json_type(field.annotation)} | {field.description} |"
+            for name, field in model.model_fields.items()
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _json_type(annotation: Any) -> str:
+    """The type of a field, groups by what holds them."""
+    inside = typing.get_args(annotation)
+    if typing.get_origin(annotation) is list and issubclass(inside[0], BaseModel):
+        return "list, see below"
+    if type(None) in inside:
+        return f"{_type(annotation)} or null"
+    return _type(annotation)
 
 
 def recipes_page() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,9 @@ from typing import Any
 import pytest
 from benchmarks.limits import WORKLOADS, count, shares
 from benchmarks.peers import say, sides_of
+from benchmarks.report import make_run
+
+from accord.report.render import render
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -187,3 +191,26 @@ def test_what_people_bring_is_read_whole() -> None:
     assert line["responses"] > 500
     assert line["round_trips"] == line["responses"]
     assert done.returncode == 0
+
+
+def test_the_page_of_a_run_that_was_made_up_holds_all_of_it(tmp_path: Path) -> None:
+    make_run(tmp_path, 200, 3000)
+    page = render(tmp_path).read_text(encoding="utf-8")
+    assert "To keep the page small" not in page
+    assert "every extreme is here" in page
+    assert "Loss" in page
+
+
+@pytest.mark.slow
+def test_a_large_page_is_opened_searched_and_sorted() -> None:
+    pytest.importorskip("playwright", reason="playwright is not installed")
+    if not (shutil.which("chromium") or shutil.which("google-chrome")):
+        pytest.skip("no Chromium at hand; apt-get install chromium")
+    small = ["--samples", "1000", "--rows", "100", "--rounds", "1", "--json"]
+    command = [sys.executable, "-m", "benchmarks.report", *small]
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=400
+    )
+    found = json.loads(done.stdout)
+    assert found["notes of what is left out"] == 0
+    assert all(found[f"{name}, s"] > 0 for name in ("ready", "searched", "sorted"))

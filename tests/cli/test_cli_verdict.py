@@ -14,6 +14,7 @@ from zoo import BROKEN, healthy, rows
 from accord.cli.main import main
 from accord.examine.evidence import ArmRows, measure
 from accord.examine.measures import measures, requirement, requirements_met
+from accord.examine.verdict import Verdict
 from accord.files import write_json, write_text
 
 
@@ -113,3 +114,10 @@ def test_a_run_without_evidence_is_told_what_to_do(tmp_path: Path) -> None:
     assert "written by another version" in verdict(tmp_path).output
     again = CliRunner().invoke(main, ["report", str(tmp_path)])
     assert "written by another version" in again.output
+
+
+def test_the_schema_is_that_of_what_is_written() -> None:
+    told = CliRunner().invoke(main, ["verdict", "--schema"])
+    assert told.exit_code == 0, told.output
+    assert json.loads(told.output) == Verdict.model_json_schema()
+    assert json.loads(told.output)["additionalProperties"] is False

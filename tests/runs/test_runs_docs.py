@@ -58,6 +58,7 @@ def test_references_name_every_setting_and_metric(tmp_path: Path) -> None:
     sys.path.insert(0, str(ROOT / "docs"))
     import hooks
 
+    from accord.examine.verdict import ArmVerdict, Rule, Verdict
     from accord.metrics import declared
     from accord.runs.registry import find, kinds
 
@@ -73,6 +74,11 @@ def test_references_name_every_setting_and_metric(tmp_path: Path) -> None:
     assert all(f"`{m.name}`" in metrics for m in declared())
     recipes = (tmp_path / "recipes.md").read_text()
     assert "| `data` | data | required | `dpo.feedback` | Comparisons or rankings" in recipes
+    told = (tmp_path / "verdict-json.md").read_text()
+    for model in (Verdict, ArmVerdict, Rule):
+        for name, field in model.model_fields.items():
+            assert f"| `{name}` | " in told
+            assert field.description, f"{model.__name__}.{name} has no description"
     assert (tmp_path / "api" / "learning.md").read_text().count(":::") > 5
 
 

@@ -3,6 +3,7 @@ runs."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -79,6 +80,14 @@ def run(
         run_recipe(recipe, overrides, out, dry_run)
 
 
+def _print_schema(context: click.Context, _: click.Parameter, asked: bool) -> None:
+    if asked and not context.resilient_parsing:
+        from accord.examine.verdict import Verdict
+
+        click.echo(json.dumps(Verdict.model_json_schema(), indent=1))
+        context.exit()
+
+
 @main.command()
 @click.argument(
     "runs",
@@ -116,6 +125,14 @@ def report(runs: tuple[Path, ...], out: Path | None) -> None:
 @main.command()
 @click.argument(
     "run_dir", metavar="RUN", type=click.Path(exists=True, file_okay=False, path_type=Path)
+)
+@click.option(
+    "--schema",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_schema,
+    help="Print verdict.json's JSON Schema and end.",
 )
 @click.option(
     "--fail-on",

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from accord.examine.evidence import ArmEvidence, Evidence
 from accord.feedback.words import counted
@@ -36,41 +36,52 @@ are not here have no threshold but chance."""
 
 
 class Rule(BaseModel):
-    """One rule's outcome: `fired`, in words, with its numbers. statistic: how alarming (more is
-    worse), None where it was not measurable; threshold: beyond which it fires; in_known_runs: its
-    measured rates in words, where they are told (`error_rates.with_rates`)."""
+    """One rule on the evidence of an arm."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str
-    fired: bool
-    statement: str
-    statistic: float | None = None
-    threshold: float | None = None
-    in_known_runs: str = ""
+    name: str = Field(description="What it looks for; the same in every run.")
+    fired: bool = Field(description="Whether it holds.")
+    statement: str = Field(description="What was found, in words, with its numbers.")
+    statistic: float | None = Field(
+        None,
+        description="How alarming: more is worse. None where that was not measurable, or where the"
+        " rule speaks for the arm.",
+    )
+    threshold: float | None = Field(
+        None, description="Beyond which statistic it fires; None where chance alone decides."
+    )
+    in_known_runs: str = Field(
+        "",
+        description="How often it was right and wrong in runs of which the truth is known (accord"
+        " zoo), in words; empty where that was not measured.",
+    )
 
 
 class ArmVerdict(BaseModel):
-    """The outcome of one arm and the rules it rests on."""
+    """The outcome of one arm (a way of tuning) and the rules that it rests on."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    arm: str
-    outcome: Outcome
-    reason: str
-    rules: list[Rule]
+    arm: str = Field(description="Name of the stage that tuned the policy.")
+    outcome: Outcome = Field(description="What became of it.")
+    reason: str = Field(description="The statement that decided it.")
+    rules: list[Rule] = Field(description="All that were measurable, most serious first.")
 
 
 class Verdict(BaseModel):
-    """The run's outcome: the worst of its arms that were tuned, in the order gamed, collapsed,
-    inconclusive."""
+    """What became of a run: verdict.json."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    outcome: Outcome
-    reason: str
-    arms: list[ArmVerdict]
-    stopped_by_guard: str | None = None
+    outcome: Outcome = Field(
+        description="The worst of its arms, in the order gamed, collapsed, inconclusive, worked."
+    )
+    reason: str = Field(description="Why, of each arm with that outcome.")
+    arms: list[ArmVerdict] = Field(description="In the order of the recipe's stages.")
+    stopped_by_guard: str | None = Field(
+        None, description="What a guard said that stopped a stage; None where none did."
+    )
 
 
 def decide(

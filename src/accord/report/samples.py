@@ -17,7 +17,7 @@ from typing import Any
 
 from accord.files import read_jsonl
 
-BUDGET = 16_000_000
+BUDGET = 18_000_000
 """Bytes of a page that samples may take, as base64: with the charts' script a page stays under 20
 MB."""
 UNTUNED, POOL, JUDGED = "untuned", "pool of best-of-n", "judged"
@@ -25,7 +25,7 @@ LAST, EARLIER, ASIDE = 0, 1, 2
 """Ranks of rows: an arm's last point and the untuned model; its points before; what was sampled to
 choose from or to be judged."""
 DIGITS, TOKEN_SCALE = 3, 100
-"""Decimals of scores; KL at a token is shipped in hundredths of a nat."""
+"""Decimals of scores; KL at a token is shipped in hundredths of a nat, two digits of it."""
 
 Row = Mapping[str, Any]
 
@@ -221,7 +221,16 @@ def _marks(row: Row) -> str | None:
     if ends is None or kl is None:
         return None
     lengths = " ".join(str(end - before) for before, end in pairwise([0, *_utf16(row, ends)]))
-    return f"{lengths}|{' '.join(str(round(value * TOKEN_SCALE)) for value in kl)}"
+    return f"{lengths}|{' '.join(map(_hundredths, kl))}"
+
+
+def _hundredths(nats: float) -> str:
+    """Two digits that count: 0.12, 2.5 and 31 nats are 12, 250 and 3100."""
+    return (
+        str(int(float(f"{nats * TOKEN_SCALE:.2g}")))
+        if nats >= 1
+        else str(round(nats * TOKEN_SCALE))
+    )
 
 
 def _utf16(row: Row, ends: Sequence[int]) -> Sequence[int]:

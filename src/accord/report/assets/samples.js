@@ -14,8 +14,7 @@
 
   async function unpack(id) {
     const text = document.getElementById(id).textContent.trim();
-    const raw = atob(text), bytes = new Uint8Array(raw.length);
-    for (let i = 0; i < raw.length; i++) bytes[i] = raw.charCodeAt(i);
+    const bytes = Uint8Array.fromBase64 ? Uint8Array.fromBase64(text) : Uint8Array.from(atob(text), (one) => one.charCodeAt(0));
     return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).json();
   }
 
@@ -115,7 +114,7 @@
     $("before").disabled = page === 0;
     $("after").disabled = first + PAGE >= shown.length;
     $("all-prompts").hidden = onlyPrompt < 0;
-    place.dataset.ready = "yes";
+    place.dataset.ready ||= String(Math.round(performance.now()));
   }
 
   function told(row) {
@@ -196,5 +195,5 @@
       ? "This browser is too old to unpack the samples: they lie in the run's stages/*/."
       : "The samples could not be unpacked: " + error;
   }
-  requestAnimationFrame(() => setTimeout(() => unpack("samples-table").then(start).catch(failed), 0));
+  unpack("samples-table").then(start).catch(failed);
 })();
