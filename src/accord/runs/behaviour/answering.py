@@ -52,6 +52,15 @@ class Policy(Protocol):
     def text_logps(self, texts: Sequence[str]) -> Array:
         """Log-probability of whole plain texts, nats: [I]."""
 
+    def continued(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[float, bool]]:
+        """Of every (text, what continues it): the log-probability of the latter, nats, and whether
+        it is the likeliest token by token."""
+
+    def respond(
+        self, prompts: Sequence[Prompt], settings: SamplingSettings, seeds: Sequence[int]
+    ) -> list[SampledAnswer]:
+        """A sampled response per prompt."""
+
     def answers(
         self, questions: Sequence[Sequence[str]], max_new_tokens: int, temperature: float, seed: int
     ) -> list[str]:
@@ -148,6 +157,32 @@ class LocalPolicy(_Sampled):
         """Log-probability of whole plain texts after BOS, or EOS where there is none, nats: [I]."""
         return np.concatenate(self._logps([self._alone(n, text) for n, text in enumerate(texts)]))
 
+    def continued(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[float, bool]]:
+        """Text and continuation are tokenised as one; spaces between them go with the latter."""
+        import torch
+
+        groups = [self._continuing(row, *pair) for row, pair in enumerate(pairs)]
+        found: list[tuple[float, bool]] = []
+        for packed in streams(groups, SCORING_TOKENS):
+            stream = packed.to(self.model.device)
+            logps, likeliest = [], []
+            for part, full_SV in self.model.full_logprobs(stream):
+                own_S = full_SV.gather(1, stream.targets_S[part, None])[:, 0]
+                logps.append(own_S)
+                likeliest.append(own_S >= full_SV.max(dim=1).values)
+            missed_S = (~torch.cat(likeliest)).float()
+            sums, missed = (stream.sum_by_response(x) for x in (torch.cat(logps), missed_S))
+            found += zip(sums.tolist(), (missed == 0).tolist(), strict=True)
+        return found
+
+    def _continuing(self, row: int, text: str, continuation: str) -> PromptGroup:
+        kept = text.rstrip()
+        if not kept:
+            return self._alone(row, text + continuation)
+        start = self.encoder.prompt(kept, str(row))
+        whole = self.encoder.prompt(text + continuation, str(row))
+        return PromptGroup(start, [whole[len(start) :]])
+
     def _alone(self, row: int, text: str) -> PromptGroup:
         tokenizer = self.model.tokenizer
         start = [
@@ -231,6 +266,10 @@ class EndpointPolicy(_Sampled):
         raise self._text_only()
 
     def text_logps(self, texts: Sequence[str]) -> Array:
+        """Raises DataError."""
+        raise self._text_only()
+
+    def continued(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[float, bool]]:
         """Raises DataError."""
         raise self._text_only()
 

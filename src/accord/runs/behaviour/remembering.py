@@ -184,6 +184,14 @@ class RememberedPolicy:
         )
         return np.array(found)
 
+    def continued(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[float, bool]]:
+        """As the policy itself."""
+        found = self.kept.all(
+            [("continued", *pair) for pair in pairs],
+            lambda places: self.inner.continued([pairs[n] for n in places]),
+        )
+        return [(float(logp), bool(likeliest)) for logp, likeliest in found]
+
     def answers(
         self, questions: Sequence[Sequence[str]], max_new_tokens: int, temperature: float, seed: int
     ) -> list[str]:

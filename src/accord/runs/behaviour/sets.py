@@ -25,6 +25,7 @@ from accord.examine.behaviour.choices import Choice
 from accord.examine.behaviour.scored import Scored, column
 from accord.examine.text_measures import words
 from accord.feedback.formats.reading import RowsRead, read_rows
+from accord.runs.behaviour import harness
 from accord.runs.behaviour.opinions import Opinions
 from accord.runs.behaviour.question_set import QuestionSet, Row
 from accord.runs.judges import QUESTION
@@ -664,10 +665,13 @@ def load(
     or kind:own-name; path None: a set that is generated. Raises ConfigError for an unknown kind,
     DataError for a file that is not one."""
     kind = name.partition(":")[0]
+    if kind == harness.KIND:
+        return harness.load(name, path, limit, seed)
     if kind not in SETS:
+        known = [*SETS, f"{harness.KIND}:TASK"]
         raise ConfigError(
             f"there is no question set {kind!r}",
-            f"{suggest(kind, list(SETS))}sets: {', '.join(SETS)}",
+            f"{suggest(kind, list(SETS))}sets: {', '.join(known)}",
         )
     if kind in GENERATED and path is None:
         count = min(limit, GENERATED[kind])

@@ -78,6 +78,12 @@ class Counting:
         self.work += TokenWork(scored=sum(len(text) // 4 + 1 for text in texts))
         return np.zeros(len(texts))
 
+    def continued(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[float, bool]]:
+        self.options += len(pairs)
+        tokens = sum(self._tokens(text) + len(more) // 4 + 1 for text, more in pairs)
+        self.work += TokenWork(scored=tokens)
+        return [(0.0, False)] * len(pairs)
+
     def answers(
         self, questions: Sequence[Sequence[str]], max_new_tokens: int, temperature: float, seed: int
     ) -> list[str]:
