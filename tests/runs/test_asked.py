@@ -97,6 +97,9 @@ def test_the_verdict_is_what_people_say(
     assert found.exit_code == (3 if outcome == "gamed" else 0), found.output
     said = json.loads(verdict(run, "--answers", answers, "--json").stdout)
     assert said["outcome"].startswith(outcome)
+    need = verdict(run, "--answers", answers, "--require", "ppo.people_win_rate >= 0.6")
+    assert ("NOT MET" in need.output) == (likes < 0.9)
+    assert need.exit_code == (0 if likes == 0.9 else 3)
     people = said["people"]["ppo"]
     assert (people["answered"], people["asked"], people["prompts"]) == (60, 60, PROMPTS)
     assert people["win_rate"]["low"] <= likes <= people["win_rate"]["high"]

@@ -42,15 +42,14 @@ def show(
     """Print the verdict; leaves with exit code 3 where it is one of `fail_on` or a requirement is
     not met."""
     from accord.examine.error_rates import with_rates
-    from accord.examine.measures import measures, requirement, requirements_met
+    from accord.examine.measures import measures, of_people, requirement, requirements_met
     from accord.examine.verdict import decide
     from accord.runs.evidence import read_evidence
 
     refused = outcomes(fail_on)
     asked = [requirement(text) for text in require]
     evidence, guard = read_evidence(run_dir)
-    found = measures(evidence)
-    verdict, results = decide(evidence, guard), requirements_met(asked, found)
+    verdict = decide(evidence, guard)
     wins: Mapping[str, PeopleWins] = {}
     groups: Mapping[str, Sequence[GroupsOf]] = {}
     if answers is None and attributes is not None:
@@ -62,6 +61,8 @@ def show(
             run_dir, verdict, evidence, answers, seed, as_json, judges, asking, attributes
         )
     verdict = with_rates(verdict)
+    found = measures(evidence) | of_people(wins)
+    results = requirements_met(asked, found)
     failed = verdict.outcome in refused or not all(one.met for one in results)
     if junit is not None:
         write_text(junit, junit_xml(verdict, refused, results))

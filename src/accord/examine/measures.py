@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ConfigDict
 
 from accord.errors import ConfigError
+from accord.examine.asked import PeopleWins
 from accord.examine.behaviour.table import Behaviour
 from accord.examine.evidence import ArmEvidence, Evidence
 from accord.statistics.means import Estimate
@@ -95,6 +96,9 @@ class Measure(BaseModel):
     meaning: str
 
 
+PEOPLE = Definition("share", "people prefer it to the baseline, ties half")
+
+
 def measures(evidence: Evidence) -> dict[str, Measure]:
     """All that was measured, by name: ARM.NAME for arms (last point), ARM.surface.FEATURE,
     best_of_N.NAME, reward.NAME, labels.NAME; of `accord examine` ARM.SET.MEASURE, its change from
@@ -119,6 +123,16 @@ def measures(evidence: Evidence) -> dict[str, Measure]:
                 named.append(_number(f"labels.{name}", value, definition, low, high, units))
     if evidence.behaviour is not None:
         named += _of_behaviour(evidence.behaviour)
+    return {m.name: m for m in named}
+
+
+def of_people(wins: Mapping[str, PeopleWins]) -> dict[str, Measure]:
+    """What people said of arms: ARM.people_win_rate."""
+    named = [
+        m
+        for arm, one in wins.items()
+        for m in _estimate(f"{arm}.people_win_rate", one.win_rate, PEOPLE)
+    ]
     return {m.name: m for m in named}
 
 
