@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from accord.files import write_jsonl
 from accord.report import charts
-from accord.report.curves import thinned
+from accord.report.curves import read_curves, thinned
 from accord.report.study import beyond_chance
 from accord.statistics.intervals import Z95
 
@@ -128,3 +131,20 @@ def test_a_difference_is_beyond_chance_where_its_interval_excludes_none(
     low: float | None, high: float | None, beyond: bool
 ) -> None:
     assert beyond_chance({"value": 0.2, "low": low, "high": high}) is beyond
+
+
+@pytest.mark.parametrize(("members", "labels"), [(1, {""}), (2, {"member 1", "member 2"})])
+def test_only_members_that_are_trained_apart_have_lines_of_their_own(
+    tmp_path: Path, members: int, labels: set[str]
+) -> None:
+    rows = [
+        {"step": n, "time": 0.0, "judgement_nll": 1 / n, "member": float(m)}
+        for m in range(members)
+        for n in (1, 2, 3)
+    ]
+    write_jsonl(tmp_path / "stages/01-reward/metrics.jsonl", rows)
+    found = read_curves(tmp_path, most=50)
+    assert set(found.stages["reward"]["judgement_nll"]) == labels
+    assert (found.rows, found.broken, found.thinned) == (3 * members, 0, False)
+    for steps, values in found.stages["reward"]["judgement_nll"].values():
+        assert (steps, values) == ([1, 2, 3], [1, 1 / 2, 1 / 3])

@@ -363,3 +363,39 @@ def test_names_that_are_no_tracker_are_refused() -> None:
 def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "local-abcdef123456")
     assert without_secrets("key local-abcdef123456 refused") == "key *** refused"
+
+
+# --- two senders of one run -----------------------------------------------------------------------
+def test_a_second_sender_is_refused_and_takes_over_when_the_first_ends(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    said: list[str] = []
+    first = SinkPosition("tensorboard", run, said.append)
+    assert first.send()
+    second = SinkPosition("tensorboard", run, said.append)
+    assert not second.send()
+    assert f"another process sends {run} to tensorboard" in said[-1]
+    with pytest.raises(SinkError):
+        send_all(run, ["tensorboard"], said.append)
+    AppendLog(run / "stages/01-sft/metrics.jsonl").append([row(6)])
+    assert first.send()
+    first.close(finished=True)
+    AppendLog(run / "stages/01-sft/metrics.jsonl").append([row(7)])
+    assert second.send(now=True)
+    assert second.sent == 1  # the position is the first one's
+    second.close(finished=True)
+    assert send_all(run, ["tensorboard"], said.append) == {"tensorboard": 0}
+
+
+def test_a_tracker_that_cannot_be_opened_is_not_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(tmp_path)
+
+    def broken(*_: Any) -> Any:
+        raise SinkError("down", "try later")
+
+    with monkeypatch.context() as patched:
+        patched.setitem(sending.SINKS, "tensorboard", broken)
+        one = SinkPosition("tensorboard", run, lambda _: None)
+        assert not one.send()
+    assert send_all(run, ["tensorboard"], lambda _: None) == {"tensorboard": 10}

@@ -81,6 +81,7 @@ def _whiskers(estimates: Sequence[Mapping[str, Any]]) -> Figure:
     return {
         "type": "data",
         "symmetric": False,
+        "color": GREY,
         "array": [e["high"] - e["value"] if has_ends(e) else None for e in estimates],
         "arrayminus": [e["value"] - e["low"] if has_ends(e) else None for e in estimates],
     }

@@ -20,7 +20,8 @@ Curve = tuple[list[int], list[float]]
 
 @dataclass
 class RunCurves:
-    """stages: stage -> metric -> label ("" or "member 1") -> (steps, values); rows: of metrics that
+    """stages: stage -> metric -> label ("member 2", or "" where there is one curve) -> (steps,
+    values); rows: of metrics that
     were read; broken: lines that could not be; thinned: whether a curve had more points than are
     kept."""
 
@@ -50,6 +51,10 @@ def read_curves(run_dir: Path, most: int = MOST) -> RunCurves:
         found.stages.setdefault(stage, {}).setdefault(metric, {})[label] = thinned(
             steps, values, most
         )
+    for metrics in found.stages.values():
+        for metric, curves in metrics.items():
+            if len(curves) == 1:  # one model, or members that are trained as one
+                metrics[metric] = {"": next(iter(curves.values()))}
     return found
 
 

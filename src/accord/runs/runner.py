@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shlex
@@ -18,7 +17,7 @@ from typing import Any
 import yaml
 
 from accord.errors import GUARD_EXIT, AccordError, ConfigError, Interrupted
-from accord.files import disk_full, write_json, write_text
+from accord.files import disk_full, take_lock, write_json, write_text
 from accord.runs import environment
 from accord.runs.card import write_cards
 from accord.runs.checks import check
@@ -282,14 +281,11 @@ def nothing_to_resume(run_dir: Path) -> ConfigError:
 @contextmanager
 def locked(run_dir: Path) -> Iterator[None]:
     """One process per run directory; the lock dies with its process."""
-    handle = os.open(run_dir / LOCK, os.O_RDWR | os.O_CREAT)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
+    handle = take_lock(run_dir / LOCK)
+    if handle is None:
         raise ConfigError(
             f"another process is working in {run_dir}", "wait for it, or choose another --out"
-        ) from None
+        )
     try:
         yield
     finally:

@@ -21,7 +21,11 @@
   let prompts, arms, c, count, marks = null, lower = null, lowerPrompts = null, change = {};
   let shown = [], page = 0, onlyPrompt = -1;
   const known = (column) => column.some((value) => value !== null);
-  const number = (value, sign) => (value === null ? "–" : (sign && value > 0 ? "+" : "") + value.toFixed(2).replace("-", "−"));
+  const number = (value, sign) => {
+    if (value === null) return "–";
+    const text = value.toFixed(2);
+    return Number(text) === 0 ? "0.00" : (sign && value > 0 ? "+" : "") + text.replace("-", "−");
+  };
 
   const SORTS = {
     worst: { name: "worst first", up: true, of: () => (known(change.gold) ? change.gold : change.proxy) },

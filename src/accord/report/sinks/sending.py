@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -13,7 +14,7 @@ from types import TracebackType
 from typing import Any
 
 from accord.errors import AccordError, ConfigError
-from accord.files import write_json
+from accord.files import take_lock, write_json
 from accord.report.sinks.following import Follower
 from accord.report.sinks.mlflow import Mlflow
 from accord.report.sinks.sink import (
@@ -69,12 +70,14 @@ def run_info(run_dir: Path) -> RunInfo:
 
 class SinkPosition:
     """One tracker's copy of a run: opened when there is something to send, its position and state
-    kept in RUN/sinks/NAME.json after what was sent."""
+    kept in RUN/sinks/NAME.json after what was sent. While it is open, no other process sends to the
+    same copy."""
 
     def __init__(self, name: str, run_dir: Path, say: Callable[[str], None]) -> None:
         self.name, self.run_dir, self._say = name, run_dir, say
         self.path = run_dir / NOTES / f"{name}.json"
         self._sink: Sink | None = None
+        self._lock: int | None = None
         self._follower = Follower(run_dir)
         self._again = 0.0
         self._told = ""
@@ -100,6 +103,8 @@ class SinkPosition:
                 self._sink.close(finished)
         except Exception as error:
             self._failed(error)
+        finally:
+            self._release()
         if self._follower.broken:
             self._say(
                 f"{self.name}: {self._follower.broken} lines of metrics.jsonl are no metrics and"
@@ -115,6 +120,26 @@ class SinkPosition:
             self.sent += len(rows)
 
     def _open(self) -> Sink:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = take_lock(self.path.with_suffix(".lock"))
+        if self._lock is None:
+            raise SinkError(
+                f"another process sends {self.run_dir} to {self.name}",
+                f"let it: it sends everything; or end it first (the run itself, with log:"
+                f" [{self.name}], or an accord watch --to {self.name})",
+            )
+        try:
+            return self._begin()
+        except Exception:
+            self._release()
+            raise
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _begin(self) -> Sink:
         noted = json.loads(self.path.read_text()) if self.path.exists() else {}
         self._follower = Follower(self.run_dir, dict(noted.get("sent", {})))
         sink = SINKS[self.name](run_info(self.run_dir), dict(noted.get("state", {})))

@@ -3,7 +3,6 @@ model is loaded only where something is missing."""
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from accord.errors import DataError, RunError
-from accord.files import AppendLog
+from accord.files import AppendLog, take_lock
 from accord.models.loading import locate_model
 from accord.runs.behaviour.answering import (
     EndpointPolicy,
@@ -110,15 +109,12 @@ class Kept:
 def _locked(file: Path) -> int:
     """Held for as long as the process lives: two that append at once would spoil the file."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(file.with_suffix(".lock"), os.O_RDWR | os.O_CREAT)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
+    handle = take_lock(file.with_suffix(".lock"))
+    if handle is None:
         raise RunError(
             f"another examination of the same model keeps its answers in {file.parent}",
             "wait for it, or name another folder with --cache",
-        ) from None
+        )
     return handle
 
 
