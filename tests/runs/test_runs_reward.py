@@ -530,11 +530,12 @@ def test_ratings_that_are_no_numbers(tmp_path: Path, scores: dict, message: str)
         run(tmp_path, tmp_path / "rows.jsonl")
 
 
-@pytest.mark.parametrize("samples", [32, 0])
+@pytest.mark.parametrize(("samples", "each"), [("32", 7), ("null", 2), ("0", 0)])
 def test_scores_are_centred_on_samples_of_the_model_they_start_from(
-    tmp_path: Path, samples: int
+    tmp_path: Path, samples: str, each: int
 ) -> None:
-    """And scaled on them; on the judged responses where none are asked for."""
+    """And scaled on them, by default two of each of few prompts; on the judged responses where none
+    are asked for."""
     more = (
         f", members: 2, epochs: 1, lengths: {{max_response_tokens: 12}}, centre_samples: {samples}"
     )
@@ -542,13 +543,16 @@ def test_scores_are_centred_on_samples_of_the_model_they_start_from(
     model, reference = RewardModel.load(folder / "model"), load_causal_lm("accord:nano-base")
     encoder = Encoder(reference.tokenizer)
     prompts = [encoder.prompt(f"This {word} film") for word in WORDS[:5]]
-    if samples:
-        assert "centring on 35 samples of accord:nano-base" in said
+    if each:
+        assert (
+            f"centring on {5 * each} samples of accord:nano-base, {each} of each of 5 pro" in said
+        )
         seeds = [
             derive_seed(derive_seed(1, "stage", "reward"), "samples", "centre", place)
-            for place in range(35)
+            for place in range(5 * each)
         ]
-        answers = BuiltinSampler(reference).sample(prompts, SamplingSettings(12), seeds, 7).groups()
+        sampler = BuiltinSampler(reference)
+        answers = sampler.sample(prompts, SamplingSettings(12), seeds, each).groups()
     else:
         judged = [
             (f"This {a} film", f" is a {b} {word}.")

@@ -28,7 +28,7 @@ from accord.models.probe import TEXT, rows_of
 from accord.models.reward_model import PROBE_BOUND, RewardModel
 from accord.text.encoding import Encoder
 from accord.text.packing import PromptGroup
-from accord.text.tokenizer import begin_with_bos
+from accord.text.tokenizer import write_tokenizer
 
 PAD = "<|pad|>"
 """Added to tokenizers without a padding token of their own."""
@@ -116,14 +116,11 @@ def _tokenizer(lm: CausalLM, place: Path) -> tuple[Any, int]:
     text."""
     from transformers import AutoTokenizer
 
-    lm.tokenizer.save_pretrained(str(place))
+    write_tokenizer(lm.tokenizer, place)
     tokenizer: Any = AutoTokenizer.from_pretrained(str(place), trust_remote_code=False)
     ends = {*Encoder(lm.tokenizer).stop_ids, *generation_stops(lm.hf), tokenizer.eos_token_id}
     if tokenizer.pad_token_id is None or tokenizer.pad_token_id in ends:
         tokenizer.add_special_tokens({"pad_token": PAD})
-    raw = getattr(tokenizer, "backend_tokenizer", None)
-    if tokenizer.chat_template is None and tokenizer.bos_token is not None and raw is not None:
-        begin_with_bos(raw, tokenizer.bos_token)
     return tokenizer, int(tokenizer.pad_token_id)
 
 

@@ -35,6 +35,7 @@ from accord.models.probe import check_same, probe_stream, self_check
 from accord.models.quantised import Bits, bits_of, use_whole_products
 from accord.seeds import derive_seed
 from accord.text.encoding import Encoder
+from accord.text.tokenizer import write_tokenizer
 
 PACKAGED = "accord:"
 MERGE_BOUND = 1e-2
@@ -164,14 +165,14 @@ def save_causal_lm(
                 model.adapter.save_pretrained(str(place), safe_serialization=True)
             (place / "README.md").unlink(missing_ok=True)  # PEFT's form, not filled in
             write_probe(model, place)
-            model.tokenizer.save_pretrained(str(place))
+            write_tokenizer(model.tokenizer, place)
             if verify:
                 check_same(model, with_adapter(_without_adapter(model), place))
             return
         saved = model if dtype == "float32" else _rounded(model, getattr(torch, dtype))
         _write(saved.hf, place)
         _write_stops(model, place / "generation_config.json")
-        model.tokenizer.save_pretrained(str(place))
+        write_tokenizer(model.tokenizer, place)
         if saved is not model:
             saved.hf.float()  # what is read again is computed in fp32, too
         if verify:

@@ -174,12 +174,39 @@ def id_count(tokenizer: Any) -> int:
     return 1 + max(int(index) for index in tokenizer.get_vocab().values())
 
 
-def begin_with_bos(raw: Raw, bos: str) -> None:
-    """Have `raw` put the token `bos` before every text, and nothing else, where special tokens are
-    asked for: accord begins plain text so itself, other programs leave it to the tokenizer."""
+def begin_with_bos(raw: Raw, bos: str | None) -> None:
+    """Have `raw` put the token `bos` (if any) before every text, and nothing else, where special
+    tokens are asked for: accord begins plain text so itself, other programs leave it to the
+    tokenizer."""
+    start = [] if bos is None else [bos]
     raw.post_processor = processors.TemplateProcessing(
-        single=[bos, "$A"], pair=[bos, "$A", "$B"], special_tokens=[(bos, raw.token_to_id(bos))]
+        single=[*start, "$A"],
+        pair=[*start, "$A", "$B"],
+        special_tokens=[(token, raw.token_to_id(token)) for token in start],
     )
+
+
+def write_tokenizer(tokenizer: Any, folder: Path) -> None:
+    """Write a tokenizer, ours or transformers', so that others read plain text with it as accord
+    does in training: BOS (where there is one) and the text, nothing behind it.
+
+    With a chat template it stays as it is: BOS is the template's there. So does one that has no
+    tokenizer.json.
+    """
+    tokenizer.save_pretrained(str(folder))
+    if tokenizer.chat_template is not None or not (folder / FILE).is_file():
+        return
+    raw, bos = Raw.from_file(str(folder / FILE)), tokenizer.bos_token
+    start = [] if bos is None else [tokenizer.bos_token_id]
+    if list(raw.encode("a").ids) != [*start, *raw.encode("a", add_special_tokens=False).ids]:
+        begin_with_bos(raw, bos)
+        raw.save(str(folder / FILE))
+    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    wanted = {"add_bos_token": bos is not None, "add_eos_token": False}
+    changed = {name: told for name, told in wanted.items() if config.get(name, told) != told}
+    if changed:  # they count more than what the file says
+        config = json.dumps(config | changed, indent=2, ensure_ascii=False)
+        (folder / CONFIG).write_text(config + "\n", encoding="utf-8")
 
 
 def read_tokenizer(folder: Path, model_kind: str) -> FileTokenizer | None:

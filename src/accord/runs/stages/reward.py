@@ -58,6 +58,11 @@ class DistributionConfig(Settings):
         return self
 
 
+CENTRED, CENTRED_EACH = 256, 2
+"""Samples on which scores are centred where a recipe does not say: as many as fix their mean and
+deviation well, but no more of a few judged prompts than training on these costs."""
+
+
 class RewardConfig(ReadsData, TrainingConfig, RewardSettings):
     """Settings of a reward stage."""
 
@@ -124,11 +129,11 @@ class RewardConfig(ReadsData, TrainingConfig, RewardSettings):
             " share, or data of their own (whose prompts are never trained on)."
         ),
     )
-    centre_samples: int = Field(
-        256,
+    centre_samples: int | None = Field(
+        None,
         ge=0,
-        description="Samples of `model`, at least, on which scores are centred and scaled; "
-        "0: on the judged responses.",
+        description="Samples of `model`, at least, on which scores are centred and scaled; null: "
+        f"two of each judged prompt, about {CENTRED} in all; 0: on the judged responses.",
     )
     lengths: LengthConfig = Field(LengthConfig(), description="Token limits.")
 
@@ -162,6 +167,12 @@ class RewardConfig(ReadsData, TrainingConfig, RewardSettings):
                 " 2 or more, or to 0 for the judged responses"
             )
         return self
+
+    def centred(self, prompts: int) -> int:
+        """Samples on which scores are centred, of that many judged prompts."""
+        if self.centre_samples is not None:
+            return self.centre_samples
+        return min(CENTRED, CENTRED_EACH * prompts)
 
     def head(self) -> HeadForm:
         """The heads' form."""
@@ -207,7 +218,7 @@ class Reward(Stage):
         steps = config.max_steps or updates(rows, config.batch, config.epochs)
         passes = 1 if config.trunk == "shared" else config.members
         # Samples alone would pass for the whole work where nothing is known of the judgements.
-        samples = config.centre_samples if tokens else 0
+        samples = config.centred(rows) if tokens else 0
         work = TokenWork(
             trained=round(tokens * config.epochs * passes),
             scored=passes * samples * config.lengths.most,
@@ -305,17 +316,20 @@ def _reference_samples(
     from accord.sampling.rollout import SamplingSettings
 
     groups = [group.group for group in data.train]
-    if not config.centre_samples:
-        return groups
     prompts = list(dict.fromkeys(tuple(group.prompt) for group in groups))
-    prompts = prompts[: config.centre_samples]
-    each = -(-config.centre_samples // len(prompts))
+    if not (samples := config.centred(len(prompts))):
+        return groups
+    prompts = prompts[:samples]
+    each = -(-samples // len(prompts))
     seeds = sequence_seeds(context.seed, "centre", len(prompts) * each)
     room = policy.context - max(map(len, prompts))
     limit = config.lengths.max_response_tokens
     longest = max(len(response) for group in groups for response in group.responses)
     settings = SamplingSettings(min(limit if isinstance(limit, int) else longest, room))
-    context.say(f"centring on {len(seeds):,} samples of {config.model}")
+    context.say(
+        f"centring on {len(seeds):,} samples of {config.model}, {each} of each of "
+        f"{len(prompts):,} prompts (centre_samples)"
+    )
     return BuiltinSampler(policy).sample(prompts, settings, seeds, each).groups()
 
 
