@@ -70,7 +70,10 @@ def test_broken_lines_are_counted_and_the_rest_is_drawn(two: list[Path], tmp_pat
     with open(path, "a") as handle:
         handle.write('{"step": 5, "sco\n')
     assert "1 line of its metrics.jsonl could not be read" in report(*two, "--out", tmp_path / "x")
+    with open(path, "a") as handle:
+        handle.write('{"step": 6, "sc')
     page = report(two[1])
+    assert "The last line of metrics.jsonl of ppo is not whole" in page
     assert "1 line of metrics.jsonl could not be read and is left out" in page
     assert "Score" in page
 

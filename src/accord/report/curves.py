@@ -21,13 +21,14 @@ Curve = tuple[list[int], list[float]]
 @dataclass
 class RunCurves:
     """stages: stage -> metric -> label ("member 2", or "" where there is one curve) -> (steps,
-    values); rows: of metrics that
-    were read; broken: lines that could not be; thinned: whether a curve had more points than are
-    kept."""
+    values); rows: of metrics that were read; broken: lines that could not be; torn: stages whose
+    last line is not whole; thinned: whether a curve had more points than are kept.
+    """
 
     stages: dict[str, dict[str, dict[str, Curve]]] = field(default_factory=dict)
     rows: int = 0
     broken: int = 0
+    torn: set[str] = field(default_factory=set)
     thinned: bool = False
 
 
@@ -42,7 +43,7 @@ def read_curves(run_dir: Path, most: int = MOST) -> RunCurves:
                 steps.append(row.step)
                 values.append(value)
         found.rows += len(rows)
-    found.broken = follower.broken
+    found.broken, found.torn = follower.broken, follower.torn
     for tag, (steps, values) in raw.items():
         stage, _, rest = tag.partition("/")
         member, _, metric = rest.rpartition("/")

@@ -220,6 +220,7 @@ class _Page:
         return {
             "training": drawn,
             "broken_rows": curves.broken,
+            "torn": sorted(curves.torn),
             "thinned": curves.thinned,
             "most_points": MOST,
         }

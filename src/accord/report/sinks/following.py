@@ -42,12 +42,14 @@ class Follower:
 
     sent: rows of each stage (by the name of its folder) that were taken before. A resumed stage
     makes the rows after its checkpoint again, bit for bit; they are known by their number. broken:
-    lines that are no row of metrics, which are passed over.
+    lines that are no row of metrics, which are passed over; torn: stages whose file does not end
+    with a whole append (yet).
     """
 
     run_dir: Path
     sent: dict[str, int] = field(default_factory=dict)
     broken: int = 0
+    torn: set[str] = field(default_factory=set)
     _files: dict[str, _File] = field(default_factory=dict, repr=False)
 
     def new(self, most: int = 1000) -> Iterator[list[Scalars]]:
@@ -86,6 +88,10 @@ class Follower:
                     self.broken += 1
                 else:
                     yield row
+            if found.st_size > seen.offset:
+                self.torn.add(stage)
+            else:
+                self.torn.discard(stage)
 
 
 def _whole(lines: Iterable[bytes]) -> Iterator[bytes]:
