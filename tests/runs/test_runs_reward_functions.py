@@ -91,6 +91,8 @@ def test_the_forms_of_a_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         "columns": "def f(prompts, responses, solution):\n    return [float(r == s) for r, s in zip(responses, solution)]\n",
         "trl": "def f(completions, solution, **kwargs):\n    assert kwargs['prompts'] and len(kwargs['completion_ids']) == 2\n"
         "    return [1.0 if c[0]['content'] == s else None for c, s in zip(completions, solution)]\n",
+        "trl, all of it": "def f(prompts, completions, completion_ids, solution, trainer_state=None, log_metric=None, **kwargs):\n"
+        "    return [float(p[-1]['content'] == s) for p, s in zip(prompts, solution)]\n",
         "asynchronous": "import asyncio\nasync def f(completions, solution, **kwargs):\n    await asyncio.sleep(0)\n    return [1, 0]\n",
         "an array": "import numpy\ndef f(prompts, responses):\n    return numpy.array([1, 2])\n",
         "a default": "def f(prompts, responses, solution=None, scale=2):\n    return [scale, scale]\n",
@@ -108,21 +110,26 @@ def test_the_forms_of_a_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert found["columns"] == [1.0, 0.0]
     assert found["trl"][0] == 1.0
     assert math.isnan(found["trl"][1])
+    assert found["trl, all of it"] == [0.0, 0.0]
     assert found["asynchronous"] == [1.0, 0.0]
     assert found["an array"] == [1.0, 2.0]
     assert found["a default"] == [5.0, 5.0]
     assert found["a class"] == [3.0, 4.0]
 
     async def in_a_notebook() -> list[float]:
-        return RewardFunction("form_4:f")(rows)
+        return RewardFunction("form_5:f")(rows)
 
     with ThreadPoolExecutor(1) as pool:  # a browser's test may have left a loop in this thread
         assert pool.submit(asyncio.run, in_a_notebook()).result() == [1.0, 0.0]
     with pytest.raises(ConfigError, match="has no argument 'speed'"):
-        RewardFunction("form_6:f", {"speed": 1})
+        RewardFunction("form_7:f", {"speed": 1})
     with pytest.raises(ConfigError, match=r"length .*needs longest: neither a column") as needs:
         RewardFunction("accord:length").check_call(rows)
     assert '"accord:length": {weight: 1, arguments: {longest: VALUE}}' in str(needs.value.fix)
+    of_trl = "def f(completions, trainer_state, log_metric=None, **kwargs):\n    return [1, 2]\n"
+    with pytest.raises(ConfigError, match="needs trainer_state, which TRL's trainer") as theirs:
+        RewardFunction(write(tmp_path, of_trl, "of_trl")).check_call(rows)
+    assert "trainer_state=None" in str(theirs.value.fix)
     with pytest.raises(ConfigError, match='did you mean "math"'):
         RewardFunction("accord:maths")
 

@@ -269,7 +269,9 @@ def _check_settings(config: Any, form: GgufForm, file: Path) -> None:
     """Raise ConfigError for a setting that is read otherwise than the model has it."""
     from transformers import AutoConfig
 
-    read = AutoConfig.from_pretrained(str(file.parent), gguf_file=file.name)
+    read = AutoConfig.from_pretrained(
+        str(file.parent), gguf_file=file.name, trust_remote_code=False
+    )
     if read.model_type != (form.read_as or config.model_type):
         raise RunError(f"the GGUF file is read as a {read.model_type!r} model", "report the model")
     theirs = read.to_dict()

@@ -25,6 +25,8 @@ READY = "accord"
 """`accord:NAME` is a function of `accord.text.verifiers`."""
 RESERVED = ("prompts", "responses", "completions", "completion_ids")
 """What every function may ask for by name, beside columns."""
+OF_TRL = ("trainer_state", "log_extra", "log_metric")
+"""What TRL's trainers give reward functions besides: none of it is known here."""
 
 
 class ToScore(NamedTuple):
@@ -116,7 +118,14 @@ class RewardFunction:
         that gives no scores."""
         given, by_position = self._arguments(asked)
         names = dict.fromkeys(name for row in asked.rows for name in row.columns)
-        if missing := [name for name in self.needed if name not in given]:
+        missing = [name for name in self.needed if name not in given]
+        if theirs := [name for name in missing if name in OF_TRL]:
+            raise ConfigError(
+                f"{self.name}{self.where} needs {' and '.join(theirs)}, which TRL's trainer gives",
+                f"give it a default, and use it where it is there: def f(..., {theirs[0]}=None, "
+                "**kwargs)",
+            )
+        if missing:
             raise ConfigError(
                 f"{self.name}{self.where} needs {' and '.join(missing)}: neither a column of the"
                 " rows nor one of its arguments",
