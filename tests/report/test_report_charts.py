@@ -148,3 +148,19 @@ def test_only_members_that_are_trained_apart_have_lines_of_their_own(
     assert (found.rows, found.broken, found.thinned) == (3 * members, 0, False)
     for steps, values in found.stages["reward"]["judgement_nll"].values():
         assert (steps, values) == ([1, 2, 3], [1, 1 / 2, 1 / 3])
+
+
+def test_win_rates_have_the_colours_of_their_arms() -> None:
+    known = {"value": 0.6, "low": 0.5, "high": 0.9}
+    rates = [known, None, *[known] * 5]
+    arms = [{"name": f"arm {n}", "points": [{"win_rate": rate}]} for n, rate in enumerate(rates)]
+    best = [{"n": 4, "win_rate": known}, {"n": 8, "win_rate": known}]
+    figure = charts.win_rates({"arms": arms, "best_of": best})
+    assert figure is not None
+    (dots,) = figure["data"]
+    found = dict(zip(dots["y"], dots["marker"]["color"], strict=True))
+    curve = charts.COLOURS
+    assert found == {
+        "arm 0": curve[0], "arm 2": curve[2], "arm 3": curve[3], "arm 4": curve[4],
+        "arm 5": curve[0], "arm 6": curve[1], "best of 4": charts.BEST_OF,
+    }  # fmt: skip

@@ -219,20 +219,27 @@ def dots(comparison: Mapping[str, Any], column: str) -> Figure | None:
 
 def win_rates(evidence: Mapping[str, Any]) -> Figure | None:
     """Gold win rate against the baseline at the end of each arm, with 95 % intervals."""
-    rows = [(arm["name"], arm["points"][-1]["win_rate"]) for arm in evidence["arms"]]
-    rows += [(f"best of {p['n']}", p["win_rate"]) for p in evidence["best_of"] if p["n"] in (4, 16)]
-    rows = [(name, estimate) for name, estimate in rows if estimate is not None]
+    found = [
+        (arm["name"], COLOURS[index % len(COLOURS)], arm["points"][-1]["win_rate"])
+        for index, arm in enumerate(evidence["arms"])
+    ]
+    found += [
+        (f"best of {p['n']}", BEST_OF, p["win_rate"])
+        for p in evidence["best_of"]
+        if p["n"] in (4, 16)
+    ]
+    rows = [(name, colour, estimate) for name, colour, estimate in found if estimate is not None]
     if not rows:
         return None
-    names, values = [plain(name) for name, _ in rows], [e["value"] for _, e in rows]
-    colours = [*COLOURS[: len(evidence["arms"])], *[BEST_OF] * len(rows)][: len(rows)]
-    bar = {
-        "type": "bar",
-        "orientation": "h",
+    names, colours = [plain(name) for name, _, _ in rows], [colour for _, colour, _ in rows]
+    values = [estimate["value"] for _, _, estimate in rows]
+    dots = {
+        "type": "scatter",
+        "mode": "markers",
         "y": names,
         "x": values,
-        "marker": {"color": colours},
-        "error_x": _whiskers([e for _, e in rows]),
+        "marker": {"color": colours, "size": 11},
+        "error_x": _whiskers([estimate for _, _, estimate in rows]),
         "hovertemplate": "%{y}: %{x:.1%}<extra></extra>",
     }
     chance = {
@@ -248,11 +255,12 @@ def win_rates(evidence: Mapping[str, Any]) -> Figure | None:
         "preferred by gold to the untuned (chance 50 %)",
         "",
         shapes=[chance],
-        height=70 + 46 * len(rows),
+        height=90 + 34 * len(rows),
+        showlegend=False,
     )
     layout["xaxis"] |= {"range": [0, 1], "tickformat": ".0%"}
     layout["yaxis"] |= {"autorange": "reversed"}
-    return {"data": [bar], "layout": layout}
+    return {"data": [dots], "layout": layout}
 
 
 def annotators(rows: Sequence[Mapping[str, Any]], key: str, title: str) -> Figure | None:
