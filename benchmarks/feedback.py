@@ -8,8 +8,8 @@ costs     CPU-seconds and peak memory, each in a process of its own, of a table 
           CPU-seconds (median of repetitions, one thread) of a
           fit of 60 producers and 125 annotators (reliability, side, ties) to simulated votes, from
           arrays; of turning 10,000 records into arrays; of 100 producers and 1,000 annotators;
-          beside crowd-kit's noisy Bradley-Terry where it is installed; of rating scales, labels and
-          annotators within prompts.
+          of rating scales, labels and annotators within prompts; and beside each what crowd-kit takes
+          where it is installed and does the like (`benchmarks.crowd_kit`).
 drift     per number of an annotator's votes and agreement with the others: the median of votes
           until a change after half of them (30 % of the answers turned round) is found, with a 95 %
           interval by bootstrap over simulated annotators, how many were not found, and how many
@@ -54,10 +54,17 @@ from benchmarks.clickers import clicker_power, judgements_of
 from benchmarks.coverage.__main__ import write_between
 from benchmarks.coverage.annotators import confused, varied
 from benchmarks.coverage.scales import rated
+from benchmarks.crowd_kit import against_crowd_kit, label_rows, told
 
 PRODUCERS, ANNOTATORS = 60, 125
 
 
+CROWD_KIT = (
+    "*crowd-kit*: how many times as long it takes for the like, in turns with ours on the same data: its"
+    " noisy Bradley-Terry for scores (decided votes only, neither side nor errors), its point estimates of"
+    " labels beside ours. – : it has nothing like it."
+)
+NOT_ASKED = "crowd-kit was not asked for (--crowd-kit)"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 Part = dict[str, Any]
 
@@ -80,6 +87,9 @@ def main() -> None:
     parser.add_argument("--audited", type=int, default=100_000, help="votes of the audit")
     parser.add_argument(
         "--many", type=int, default=1_000_000, help="votes of the fit of 100 by 1,000"
+    )
+    parser.add_argument(
+        "--crowd-kit", action=argparse.BooleanOptionalAction, default=True, help="beside our costs"
     )
     parser.add_argument("--crowds", type=int, default=40, help="with clickers, per line")
     parser.add_argument("--out", type=Path, help="JSON; parts that are not measured now stay")
@@ -117,7 +127,10 @@ def _costs(options: argparse.Namespace) -> Part:
     if options.audited:
         found["audit"] = {"votes": options.audited} | audit_cost(options.audited)
     found["many_annotators"] = many_annotators(options.many, options.repetitions)
-    found["crowd_kit"] = against_crowd_kit(min(10_000, min(options.votes)), options.repetitions)
+    small, many = min(10_000, min(options.votes)), max(100, min(20_000, options.many))
+    found["crowd_kit"] = NOT_ASKED
+    if options.crowd_kit:
+        found["crowd_kit"] = against_crowd_kit(lambda rows: _votes_between(100, rows), small, many)
     found["estimates"] = estimates_cost(options.repetitions)
     found["load_average"] = round(os.getloadavg()[1], 1)
     return found
@@ -159,34 +172,34 @@ def tables(line: Part) -> str:
     """As Markdown, of the parts that were measured."""
     parts = []
     if costs := line.get("costs"):
+        kit = costs["crowd_kit"]
         rows = [
             (f"scores of {costs['producers']} producers by {costs['annotators']} annotators, "
-             f"{int(votes):,} votes", seconds)
+             f"{int(votes):,} votes", seconds, "fit")
             for votes, seconds in costs["fit_cpu_seconds"].items()
         ]  # fmt: skip
         many, records = costs["many_annotators"], costs["records_to_votes"]
         rows.append(
-            (f"scores of 100 by 1,000 annotators, {many['votes']:,} votes", many["fit_cpu_seconds"])
-        )
-        rows.append((f"{records['records']:,} records to votes", records["cpu_seconds"]))
-        rows += list(costs["estimates"].items())
+            (f"scores of 100 by 1,000 annotators, {many['votes']:,} votes", many["fit_cpu_seconds"],
+             "many_annotators")
+        )  # fmt: skip
+        rows.append((f"{records['records']:,} records to votes", records["cpu_seconds"], ""))
+        rows += [(what, seconds, "") for what, seconds in costs["estimates"].items()]
+        rows += label_rows(kit)
         for kind in ("csv", "parquet"):
             if kind in costs.get("table", {}):
                 used = costs["table"][kind]
                 what = f"`accord feedback ratings` on {costs['table']['rows']:,} votes, {kind}"
-                rows.append((f"{what}; {used['peak_mib']:,} MiB", used["cpu_seconds"]))
+                rows.append((f"{what}; {used['peak_mib']:,} MiB", used["cpu_seconds"], kind))
         if used := costs.get("import"):
             what = f"`accord feedback import` of {used['comparisons']:,} comparisons"
-            rows.append((f"{what}; {used['peak_mib']:,} MiB", used["cpu_seconds"]))
+            rows.append((f"{what}; {used['peak_mib']:,} MiB", used["cpu_seconds"], ""))
         if used := costs.get("audit"):
             what = f"`accord feedback audit` of {used['votes']:,} votes"
-            rows.append((f"{what}; {used['peak_mib']:,} MiB", used["cpu_seconds"]))
-        text = ["| what | seconds of CPU |", "|---|---|"]
-        text += [f"| {what} | {seconds:.3g} |" for what, seconds in rows]
-        kit = costs["crowd_kit"]
-        if isinstance(kit, dict):
-            text += ["", f"crowd-kit's noisy Bradley-Terry takes {kit['ratio']:.0f} times as long as"
-                     f" ours on the same {kit['votes']:,} votes."]  # fmt: skip
+            rows.append((f"{what}; {used['peak_mib']:,} MiB", used["cpu_seconds"], ""))
+        text = ["| what | seconds of CPU | crowd-kit |", "|---|---|---|"]
+        text += [f"| {what} | {seconds:.3g} | {told(kit, key)} |" for what, seconds, key in rows]
+        text += ["", f"{kit}." if isinstance(kit, str) else CROWD_KIT]
         if "load_average" in costs:
             text += ["", f"The machine's load average was {costs['load_average']:g} meanwhile; what"
                      " shares its cores and caches takes more seconds of CPU than alone."]  # fmt: skip
@@ -203,8 +216,8 @@ def tables(line: Part) -> str:
                 f"| {row['votes']} | {row['agreement']:.0%} | {row['median_delay']:g} ({low:g} to"
                 f" {high:g}) | {row['not_found']:.1%} | {share_of:.1%} ({least:.1%} to {most:.1%}) |"
             )
-        told = f"Drift, {drift[0]['annotators']} simulated annotators a line:"
-        parts.append("\n".join([told, "", *text]))
+        head = f"Drift, {drift[0]['annotators']} simulated annotators a line:"
+        parts.append("\n".join([head, "", *text]))
     if clickers := line.get("clickers"):
         text = [
             "| votes of each | found | said | an oracle finds | honest among the named | of its |",
@@ -215,8 +228,8 @@ def tables(line: Part) -> str:
             f" {row['oracle_found']:.1%} | {row['false']:.1%} | {row['oracle_false']:.1%} |"
             for row in clickers
         ]
-        told = f"Random clickers, {clickers[0]['crowds']} simulated crowds a line:"
-        parts.append("\n".join([told, "", *text]))
+        head = f"Random clickers, {clickers[0]['crowds']} simulated crowds a line:"
+        parts.append("\n".join([head, "", *text]))
     return "\n\n".join(parts)
 
 
@@ -291,24 +304,6 @@ def many_annotators(count: int, repetitions: int) -> dict[str, object]:
     rng = np.random.default_rng(0)
     votes = simulated_votes(rng, count, rng.normal(size=100), 0.5 * rng.normal(size=1000), 0.1)
     return {"votes": count, "fit_cpu_seconds": _cpu(lambda: fit(votes), repetitions)}
-
-
-def against_crowd_kit(count: int, repetitions: int) -> dict[str, object] | str:
-    """CPU-seconds of crowd-kit's noisy Bradley-Terry over ours, on the same decided votes."""
-    try:
-        import pandas
-        from crowdkit.aggregation import NoisyBradleyTerry
-    except ImportError:
-        return "not installed"
-    rng = np.random.default_rng(0)
-    scores, people = rng.normal(size=PRODUCERS), 0.5 * rng.normal(size=ANNOTATORS)
-    votes = simulated_votes(rng, count, scores, people, side=0.1, log_nu=-30.0)
-    columns = {"worker": votes.annotator, "left": votes.first, "right": votes.second}
-    columns["label"] = np.where(votes.outcome == 0, votes.first, votes.second)
-    table = pandas.DataFrame(columns)
-    ours = _cpu(lambda: fit(votes), repetitions)
-    theirs = _cpu(lambda: NoisyBradleyTerry().fit(table), repetitions)
-    return {"votes": count, "ours": ours, "theirs": theirs, "ratio": round(theirs / ours, 1)}
 
 
 def drift_delay(votes: int, spread: float, seeds: int) -> dict[str, object]:
