@@ -185,30 +185,44 @@ def validated(model: type[M], raw: Any, where: str) -> M:
         message = f"{where}: {error.message}" if where else error.message
         raise ConfigError(message, error.fix) from None
     except ValidationError as error:
-        lines, fixes, found = [], [], error.errors()
+        lines, fixes, found = dict[str, list[str]](), [], error.errors()
         for detail in found[:LINES]:
-            path = ".".join(
-                filter(None, [where, *(cut_short(str(part), QUOTED) for part in detail["loc"])])
-            )
+            place = _written(detail["loc"], raw, detail["type"] == "missing")
+            path = ".".join(filter(None, [where, *(cut_short(part, QUOTED) for part in place)]))
             if detail["type"] == "extra_forbidden":
                 known = _known_keys(model, detail["loc"])
-                lines.append(f"{path} is not a setting")
+                lines[f"{path} is not a setting"] = []
                 fixes.append(
                     f"{suggest(str(detail['loc'][-1]), known)}settings here: {', '.join(known)}"
                 )
             elif detail["type"] == "missing":
-                lines.append(f"{path} is missing")
+                lines[f"{path} is missing"] = []
             else:
                 message = detail["msg"].removeprefix("Value error, ")
                 quoted = cut_short(repr(detail["input"]), QUOTED)
-                lines.append(
-                    f"{path} = {quoted}: {message}" if detail["loc"] else f"{where}: {message}"
-                )
+                what = f"{path} = {quoted}" if detail["loc"] else where
+                lines.setdefault(what, []).append(message)
+        told = [
+            f"{what}: {', or: '.join(dict.fromkeys(why))}" if why else what
+            for what, why in lines.items()
+        ]
         if len(found) > LINES:
-            lines.append(f"and {len(found) - LINES:,} more")
-        raise ConfigError(
-            "\n       ".join(lines), "; ".join(dict.fromkeys(fixes)) or None
-        ) from None
+            told.append(f"and {len(found) - LINES:,} more")
+        raise ConfigError("\n       ".join(told), "; ".join(dict.fromkeys(fixes)) or None) from None
+
+
+def _written(location: Sequence[Any], raw: Any, missing: bool) -> list[str]:
+    """The parts of a location that stand in `raw` (the last of one that is missing, too): pydantic
+    also names the kinds that a value may have, one after the other."""
+    found: list[str] = []
+    for place, part in enumerate(location):
+        inside = isinstance(raw, Mapping) and part in raw
+        if inside or (isinstance(raw, list) and isinstance(part, int) and part < len(raw)):
+            raw = raw[part]
+            found.append(str(part))
+        elif missing and place == len(location) - 1:
+            found.append(str(part))
+    return found or [str(part) for part in location]
 
 
 def _known_keys(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
