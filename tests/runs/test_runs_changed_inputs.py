@@ -179,6 +179,8 @@ def test_checks_of_scorers_that_a_resumed_stage_repeats_count_once(
     write(tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
+    for name in [name for name in sys.modules if name.partition(".")[0] == "rewards"]:
+        monkeypatch.delitem(sys.modules, name)  # of another test's folder
     here = context(tmp_path, 1)
     for when in (START, "step 1", START, "step 1", "step 2", "step 2"):  # killed twice
         here.inputs = dict(contents.hashes_of(rloo(), here))
