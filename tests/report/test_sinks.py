@@ -324,6 +324,18 @@ def test_mlflow_gets_one_run(tmp_path: Path, mlflow: type[MlflowServer]) -> None
     assert run["status"] == "FINISHED"
 
 
+def test_mlflow_is_told_what_of_a_long_setting_is_cut(
+    tmp_path: Path, mlflow: type[MlflowServer]
+) -> None:
+    run_dir = make_run(tmp_path / "run", rows=2)
+    recipe = run_dir / "recipe.yaml"
+    recipe.write_text(recipe.read_text() + f"about: {'x' * 7000}\n")
+    send_all(run_dir, ["mlflow"], print)
+    (run,) = mlflow.runs.values()
+    assert len(run["params"]["about"]) == 6000
+    assert run["params"]["about"].endswith("x … (the first characters of 7,000)")
+
+
 # --- what fails -----------------------------------------------------------------------------------
 def test_a_tracker_that_fails_never_stops_the_run_and_says_so_once(
     tmp_path: Path, mlflow: type[MlflowServer], monkeypatch: pytest.MonkeyPatch

@@ -38,8 +38,9 @@ ARM = {
         "gold at the last point less that at its best earlier point",
     ),
     "length_share": Definition(
-        "share",
-        "proxy gain that is left at equal length (Singhal et al. 2023)",
+        "ratio",
+        "proxy gain at equal length over proxy gain (Singhal et al. 2023); above 1: length cost"
+        " some",
     ),
     "kl": Definition("nats per sequence", "KL(policy || reference) by the whole softmax"),
     "kl_k1": Definition("nats per sequence", "the same by log pi - log ref of the samples"),

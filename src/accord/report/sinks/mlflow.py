@@ -22,6 +22,14 @@ PATIENCE = 10.0
 """Seconds."""
 
 
+def _fitting(value: str) -> str:
+    """The value as far as MLflow takes it, with a note of what is cut."""
+    if len(value) <= LONGEST:
+        return value
+    note = f" … (the first characters of {len(value):,})"
+    return value[: LONGEST - len(note)] + note
+
+
 class Mlflow:
     """One run at MLFLOW_TRACKING_URI, in the experiment MLFLOW_EXPERIMENT_NAME or "accord";
     MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and _PASSWORD, as for MLflow itself. Sent
@@ -85,7 +93,7 @@ class Mlflow:
         made = self._post("runs/create", {"experiment_id": experiment, "run_name": self.run.name})
         run = str(made["run"]["info"]["run_id"])
         settings = [
-            {"key": key, "value": value[:LONGEST]}
+            {"key": key, "value": _fitting(value)}
             for key, value in dotted_texts(self.run.settings).items()
         ]
         for start in range(0, len(settings), MOST_PARAMETERS):

@@ -168,7 +168,8 @@ def whole(part: int, context: StageContext) -> int:
 def sampled_note(context: StageContext) -> list[str]:
     """Which data was only looked at in part."""
     return [
-        f"{name}: looked at {read:,} of {'about ' if guessed else ''}{total:,} rows"
+        f"{name}: looked at {read:,} of {'about ' if guessed else ''}{total:,} rows, the others are"
+        " taken to be alike"
         for name, (read, total, guessed) in context.looked_at.items()
         if total > read
     ]
