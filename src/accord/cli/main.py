@@ -409,20 +409,34 @@ def examine(
     help="Send the metrics there too: tensorboard, wandb, mlflow, trackio. Any number of times.",
 )
 @click.option("--once", is_flag=True, help="Show (and send) what is there now, and end.")
+@click.option("--page", is_flag=True, help="As a page on this machine, until Ctrl-C.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), help="Of --page (default: 7870, or a free one)."
+)
 @guarded
-def watch(places: tuple[Path, ...], to: tuple[str, ...], once: bool) -> None:
+def watch(
+    places: tuple[Path, ...], to: tuple[str, ...], once: bool, page: bool, port: int | None
+) -> None:
     """Watch runs while they go: stages, time left, curves, alarms.
 
     \b
     accord watch runs/quickstart-20260101-120000    one run (or a study, all its seeds)
     accord watch runs                               all runs of a folder
+    accord watch runs --page                        the same in the browser, with samples
     accord watch RUN --to tensorboard --once        send a run that is done
 
     It reads files alone and may be started, ended and started again at any time.
     """
-    from accord.cli.watch import watch
+    from accord.cli.watch import watch, watch_page
 
-    watch(places, to, once)
+    if not page:
+        if port is not None:
+            raise click.UsageError("--port is of --page")
+        watch(places, to, once)
+        return
+    if to or once:
+        raise click.UsageError("--page shows runs until Ctrl-C: leave out --to and --once")
+    watch_page(places, port)
 
 
 @main.command()

@@ -51,6 +51,18 @@ def watch(places: Sequence[Path], to: Sequence[str], once: bool) -> None:
                 position.close(finished=True)
 
 
+def watch_page(places: Sequence[Path], port: int | None) -> None:
+    """The same as a page, until Ctrl-C; runs that begin later in a folder come to it."""
+    from accord.cli.watch_page import serve_page
+    from accord.report.live_page import LiveRuns
+
+    def find() -> list[Path]:
+        return [folder for place in places for folder in runs_of(place)]
+
+    find()  # says what is wrong before anything is served
+    serve_page(LiveRuns(find, at_work, _headline), places, port)
+
+
 def runs_of(place: Path) -> list[Path]:
     """The run in `place`, the seeds of a study there, or the runs of a folder, latest first. Raises
     ConfigError where there is none."""

@@ -377,11 +377,12 @@ def training(
     the members of a reward model; a single point is a point."""
     first = [name for name in METRICS if name in metrics]
     others = sorted(set(metrics) - set(first))
-    drawn = {name: _lines(name, metrics[name]) for name in [*first, *others]}
+    drawn = {name: metric_chart(name, metrics[name]) for name in [*first, *others]}
     return [(name, drawn[name]) for name in first], [(name, drawn[name]) for name in others]
 
 
-def _lines(metric: str, curves: Mapping[str, Curve]) -> Figure:
+def metric_chart(metric: str, curves: Mapping[str, Curve]) -> Figure:
+    """A line per label; a single point is a point."""
     traces = []
     for index, (label, (steps, values)) in enumerate(curves.items()):
         colour, dash = COLOURS[index % 5], DASHES[(index // len(COLOURS)) % len(DASHES)]

@@ -19,8 +19,8 @@ BOOKKEEPING = {
 }  # fmt: skip
 """Metrics that are no headline."""
 HEADLINES = (
-    "score", "kl_seq", "entropy_tok", "response_tokens", "loss_tok", "heldout_loss_tok",
-    "judgement_nll", "preference_agreement", "loss",
+    "score", "kl_seq", "entropy_tok", "response_tokens", "surprise_tok", "loss_tok",
+    "heldout_loss_tok", "judgement_nll", "preference_agreement", "loss", "policy_loss",
 )  # fmt: skip
 """Which metrics come first where a stage has many."""
 KEPT = 2000
@@ -108,6 +108,7 @@ def _look_at(stage: WatchedStage, at_work: bool) -> None:
     stage.left = None
     if result:
         stage.state, stage.note = "done", str(result.get("summary", ""))
+        stage.done = stage.total
         stage.alarm = str(result.get("guard") or "")
     elif failed:
         stage.state = "failed"

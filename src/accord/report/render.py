@@ -57,19 +57,24 @@ def _examination(folder: Path) -> Path:
 
 def write_page(path: Path, template: str, variables: dict[str, Any]) -> Path:
     """Fill a template, which gets the page's scripts too, and write it to `path`."""
+    script = "samples.js" if variables.get("shipped") is not None else None
+    write_text(path, filled(template, variables, script))
+    return path
+
+
+def filled(template: str, variables: dict[str, Any], script: str | None = None) -> str:
+    """A template with the charts' script, and one of the page's own."""
     environment = Environment(
         loader=PackageLoader("accord.report"), autoescape=True, undefined=StrictUndefined
     )
     environment.filters |= {"estimate": _estimate, "percent": _percent, "duration": duration}
     environment.globals["z95"] = Z95
-    with_samples = variables.get("shipped") is not None
     variables |= {
         "figures": _script_json(variables["figures"]),
         "plotly": _asset("plotly-basic.min.js"),
-        "samples_script": _asset("samples.js") if with_samples else "",
+        "page_script": _asset(script) if script else "",
     }
-    write_text(path, environment.get_template(template).render(variables))
-    return path
+    return environment.get_template(template).render(variables)
 
 
 def samples_of(table: SampleTable) -> dict[str, Any]:
