@@ -24,11 +24,12 @@ too."""
 
 ROOMS = {
     "feedback": ("records", "store", "formats", "agreement", "simulate"),
-    "text": ("encoding", "packing", "templates", "tokenizer", "gold"),
+    "text": ("encoding", "packing", "templates", "tokenizer", "segments", "scored", "gold"),
     "models": ("loading", "causal_lm", "reward_model", "logprob", "packed"),
     "sampling": ("rollout", "builtin", "endpoint"),
     "learning": (
-        "losses", "likelihoods", "advantages", "on_policy", "preference", "reward", "supervised", "unpaired",
+        "losses", "likelihoods", "advantages", "on_policy", "preference", "reward", "scored_text",
+        "supervised", "unpaired",
     ),
     "examine": ("kl", "winrate", "overoptimisation", "reward_card", "evidence", "verdict"),
     "runs": ("recipe", "parameters", "registry", "stage", "runner", "study"),

@@ -14,17 +14,19 @@ from torch import Tensor
 from accord.learning import advantages as adv
 from accord.learning.judged_batch import JudgedBatch
 from accord.learning.judgements import AnnotatorEffects, JudgedGroup, Judgement
-from accord.learning.kinds import BETAS, REFERENCE_FREE, PreferenceLoss
+from accord.learning.kinds import BETAS, REFERENCE_FREE, PreferenceLoss, TextObjective
 from accord.learning.on_policy_batch import Experience
 from accord.learning.preference import Pair, PreferenceSettings, preference_step, reference_logprobs
 from accord.learning.reward import reward_step
-from accord.learning.settings import RewardSettings
+from accord.learning.scored_text import scored_step
+from accord.learning.settings import RewardSettings, TextFeedbackSettings
 from accord.learning.supervised import supervised_step
 from accord.learning.unpaired import ThumbExample, UnpairedSettings, reference_point, unpaired_step
 from accord.models.causal_lm import CausalLM
 from accord.models.loading import freeze
 from accord.models.scalar import ScalarHead, ScalarModel
 from accord.text.packing import PromptGroup, pack
+from accord.text.scored import ScoredWindow
 from tiny import tiny_llama
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -83,6 +85,28 @@ def sft(v: Variant) -> Outcome:
     model = v.model(3)
     loss, _ = supervised_step(model, v.order(EXAMPLES), v.budget)
     return {"loss": loss}, gradients(model.parameters())
+
+
+WINDOWS = [
+    ScoredWindow(
+        PromptGroup([0], [[*tokens(2 + i % 4), 40, *tokens(2)]], [[*[True] * (2 + i % 4), False, True, True]]),
+        [*[-0.5 * (i % 3)] * (2 + i % 4), *[0.3 - 0.2 * (i % 2)] * 2],
+        i,
+    )
+    for i in range(8)
+]  # fmt: skip
+
+
+def scored_text(objective: TextObjective) -> Callable[[Variant], Outcome]:
+    def run(v: Variant) -> Outcome:
+        model, feedback = v.model(3), TextFeedbackSettings(
+            objective=objective, threshold=-0.2, beta=0.5, unlikelihood_weight=0.7
+        )  # fmt: skip
+        head = ScalarHead(32, seed=1) if objective == "awr" else None
+        values, _ = scored_step(model, v.order(WINDOWS), feedback, v.budget, head)
+        return values, gradients([*model.parameters(), *(head.parameters() if head else ())])
+
+    return run
 
 
 def preference(kind: PreferenceLoss) -> Callable[[Variant], Outcome]:
@@ -179,6 +203,8 @@ OBJECTIVES["sft"] = sft
 for name in get_args(PreferenceLoss):
     OBJECTIVES[name] = preference(name)
 OBJECTIVES["kto"] = kto
+for objective in ("unlikelihood", "rwr", "awr"):
+    OBJECTIVES[objective] = scored_text(objective)
 OBJECTIVES["reward"] = reward
 OBJECTIVES["ppo"] = on_policy()
 OBJECTIVES["rloo"] = on_policy(estimator="rloo", ratio="response", aggregation="sequence")

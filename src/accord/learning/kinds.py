@@ -18,3 +18,14 @@ Aggregation = Literal["token", "sequence", "constant"]
 """What counts the same in a policy's loss: see `losses.token_weights`."""
 Ratio = Literal["token", "sequence", "response"]
 """What is clipped: see `losses.whole_ratio`."""
+
+TextObjective = Literal[
+    "mle",
+    "conditional",
+    "filter_documents",
+    "filter_segments",
+    "unlikelihood",
+    "rwr",
+    "awr",
+]
+"""Of pretraining with feedback (Korbak et al. 2023)."""

@@ -182,3 +182,32 @@ def kl_k3(logp_S: Tensor, ref_S: Tensor) -> Tensor:
     2020)."""
     log_r = ref_S - logp_S
     return torch.expm1(log_r) - log_r
+
+
+def unlikelihood(logp_S: Tensor, good_S: Tensor, alpha: float) -> Tensor:
+    """-log p of good tokens, -alpha log(1 - p) of the others, per token: [S] (Welleck et al. 2020
+    eq. 4; as pretraining with feedback Korbak et al. 2023 section 2).
+
+    good_S: bool. 1 - p is bounded below by 1e-20, so that a token that is certain has no gradient.
+    """
+    against_S = -alpha * (-torch.expm1(logp_S)).clamp_min(1e-20).log()
+    return torch.where(good_S, -logp_S, against_S)
+
+
+def regression_weight(reward_S: Tensor, beta: float, most: float) -> Tensor:
+    """What a token's -log p is multiplied by in reward-weighted regression: exp(r / beta), at most
+    `most`: [S] (Peters and Schaal 2007; Korbak et al. 2023 section 2)."""
+    return torch.exp(reward_S / beta).clamp_max(most)
+
+
+def advantage_regression(
+    logp_S: Tensor, value_S: Tensor, reward_S: Tensor, beta: float, alpha: float, most: float
+) -> Tensor:
+    """alpha w (-log p) + (1 - alpha) (r - v)^2 with w = exp((r - v) / beta), at most `most` and
+    without gradient, per token: [S] (advantage-weighted regression, Peng et al. 2019; Korbak et al.
+    2023 section 2).
+
+    r: the reward of the token's own segment; value_S: what a head expects of it, before the token.
+    """
+    weight_S = regression_weight(reward_S - value_S.detach(), beta, most)
+    return alpha * weight_S * -logp_S + (1 - alpha) * (reward_S - value_S).square()

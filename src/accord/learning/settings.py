@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from accord.errors import ConfigError
-from accord.learning.kinds import BETAS, PreferenceLoss
+from accord.learning.kinds import BETAS, PreferenceLoss, TextObjective
 from accord.validation import Settings, Unit
 
 Steps = Annotated[int, Unit("steps")]
@@ -126,6 +126,55 @@ class PretrainingSettings(SupervisedSettings):
     evaluate_every: Steps = Field(
         200, ge=0, description="Steps between held-out losses; 0: only at the end."
     )
+
+
+class TextFeedbackSettings(Settings):
+    """How pretraining uses the scores of a text's segments (Korbak et al. 2023): see
+    `scored_text.train_scored` and `accord.text.scored`. The higher a score, the better."""
+
+    objective: TextObjective = Field(
+        "mle",
+        description="mle: the scores change nothing (the control); conditional: a tag before every"
+        " segment says whether it is good; filter_documents, filter_segments: the rest is not read;"
+        " unlikelihood, rwr, awr: a segment's tokens count by its score.",
+    )
+    threshold: float | None = Field(
+        None,
+        description="Segments that score more are good, all others bad; needed by conditional,"
+        " filter_segments and unlikelihood, and to tell the losses of good text.",
+    )
+    keep: Share = Field(
+        0.5, gt=0, le=1, description="filter_documents: documents kept, best mean score first."
+    )
+    untagged: Share = Field(
+        0.01, ge=0, lt=1, description="conditional: segments that get no tag, drawn at random."
+    )
+    unlikelihood_weight: float = Field(
+        1.0, gt=0, description="unlikelihood: weight of bad tokens' -log(1 - p)."
+    )
+    beta: float = Field(
+        0.1, gt=0, description="rwr, awr: scores are divided by it; the less, the sharper."
+    )
+    policy_weight: Share = Field(
+        0.5, gt=0, le=1, description="awr: weight of the text's loss; the rest is the value's."
+    )
+    largest_weight: float = Field(
+        1000.0, gt=0, description="rwr, awr: most that a token counts, where 1 is as in mle."
+    )
+
+    @model_validator(mode="after")
+    def _told_what_is_good(self) -> TextFeedbackSettings:
+        if self.threshold is None and self.objective in (
+            "conditional",
+            "filter_segments",
+            "unlikelihood",
+        ):
+            raise ConfigError(
+                f"{self.objective} has to know which segments are good, and threshold is not set",
+                "set it to a score that good segments are above (not the median: that calls half"
+                " of any text bad)",
+            )
+        return self
 
 
 class PreferenceSettings(RowSettings):

@@ -24,6 +24,7 @@ from accord.models.packed import (
     register_with_transformers,
 )
 from accord.text.packing import PackedStream
+from accord.text.segments import Tags
 from accord.text.tokenizer import id_count
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ class CausalLM:
 
     `hf` is a Llama-like model of ours or a transformers model, both with transformers' names (with
     LoRA layers injected when `adapter` is set; `adapter` is then the PEFT wrapper that saves and
-    switches them). Dropout is off
+    switches them). `tags`: of a model that was trained conditionally; each text is read with the
+    good one before its segments, and tags are neither scored nor sampled. Dropout is off
     for good: with dropout the probability ratio of a policy differs from 1 before any update.
     """
 
@@ -53,6 +55,7 @@ class CausalLM:
             self.hf.config._attn_implementation = NAME
         self.tokenizer: Any = tokenizer
         self.adapter = adapter
+        self.tags = self._known_tags = Tags.of(self.hf.config)
         self._plain_head = _has_plain_head(hf)
         self.limit = length_limit(self.hf.config.get_text_config())
 
@@ -69,8 +72,9 @@ class CausalLM:
     @cached_property
     def vocab_size(self) -> int:
         """Ids from 0 that the tokenizer has a token for. Models often have more rows, to fill up a
-        matrix: those are neither sampled nor scored, here as in the sampler."""
-        return min(int(self.head_weight.shape[0]), id_count(self.tokenizer))
+        matrix: those are neither sampled nor scored, here as in the sampler; nor are tags."""
+        ids = min(int(self.head_weight.shape[0]), id_count(self.tokenizer))
+        return ids if self._known_tags is None else min(ids, self._known_tags.first)
 
     @property
     def head_weight(self) -> Tensor:
@@ -97,6 +101,15 @@ class CausalLM:
         return self.adapter.disable_adapter() if self.adapter is not None else nullcontext()
 
     @contextmanager
+    def reading(self, tags: Tags | None) -> Iterator[None]:
+        """Within it, texts are read with these tags (None: as they stand)."""
+        before, self.tags = self.tags, tags
+        try:
+            yield
+        finally:
+            self.tags = before
+
+    @contextmanager
     def native_forward(self) -> Iterator[Any]:
         """Within it, `hf` called with whole sequences runs the architecture's own forward pass."""
         if isinstance(self.hf, LlamaLM):
@@ -110,10 +123,13 @@ class CausalLM:
 
     # --- forward ----------------------------------------------------------------------------------
     def hidden(self, stream: PackedStream) -> Tensor:
-        """Final hidden states [N, H] of a packed stream."""
-        self._check_length(stream.positions_N)
+        """Final hidden states [N, H] of a packed stream; of a token that a tag follows, the tag's
+        (it says what comes next)."""
+        read, at_N = (stream, None) if self.tags is None else self.tags.insert(stream)
+        self._check_length(read.positions_N)
         with precision.scope(self.device.type):
-            return _wide(packed_forward(self.body, stream))
+            hidden = _wide(packed_forward(self.body, read))
+        return hidden if at_N is None else F.embedding(at_N, hidden)
 
     def _check_length(self, positions: Tensor) -> None:
         if self.limit is not None:

@@ -20,6 +20,7 @@ from torch.overrides import TorchFunctionMode
 
 from accord.models.llama import LlamaLM
 from accord.models.llama_config import LlamaConfig, Rope
+from accord.text.segments import KEY as TAGS
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 ARCHITECTURES = {
@@ -38,7 +39,7 @@ WITHOUT_EFFECT = (
     "dtype", "torch_dtype", "transformers_version", "use_cache", "initializer_range",
     "attention_dropout", "_name_or_path", "name_or_path", "_model_name_or_path",
     "output_attentions", "output_hidden_states", "return_dict", "max_window_layers",
-    "is_llama_config", "transformers.js_config", "is_encoder_decoder",
+    "is_llama_config", "transformers.js_config", "is_encoder_decoder", TAGS,
 )  # fmt: skip
 """On the numbers: dropout is off in accord, and the files say which dtype their weights have."""
 UNDERSTOOD = (

@@ -213,6 +213,19 @@ def _write_stops(model: CausalLM, file: Path) -> None:
         file.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
 
+def raw_tokenizer(model: CausalLM) -> Any:
+    """The `tokenizers` object of the model's tokenizer. Raises ConfigError where it has none."""
+    raw = getattr(model.tokenizer, "raw", None) or getattr(
+        model.tokenizer, "backend_tokenizer", None
+    )
+    if raw is None:
+        raise ConfigError(
+            "this model's tokenizer is not a fast one, and places in a text are asked of it",
+            "save it as tokenizer.json (transformers' convert_slow_tokenizer)",
+        )
+    return raw
+
+
 def copy_causal_lm(model: CausalLM) -> CausalLM:
     """An independent copy with the same weights; the tokenizer is shared."""
     if model.adapter is None:

@@ -121,8 +121,9 @@ def rows_of(groups: Sequence[PromptGroup]) -> list[tuple[int, list[int]]]:
 
 @torch.no_grad()
 def packed_logprobs(model: CausalLM, groups: Sequence[PromptGroup]) -> Tensor:
-    """Of the responses' tokens, as training computes them."""
-    return model.logprobs(pack(groups).to(model.device))
+    """Of the responses' tokens as they stand, as training computes them."""
+    with model.reading(None):
+        return model.logprobs(pack(groups).to(model.device))
 
 
 @torch.no_grad()

@@ -51,7 +51,8 @@ class Plan:
     way), seconds (from, to): estimates; example: one decoded
     example.
     For the plans of later stages: sizes: rows per artefact; files: rows of an artefact, or the
-    first of them, as they will be; models: what is known of the models it leaves, by artefact.
+    first of them, as they will be; models: what is known of the models it leaves, by artefact;
+    scorers: what scored the text that they learn from.
     """
 
     rows: int | None = None
@@ -67,3 +68,4 @@ class Plan:
     sizes: dict[str, int] = field(default_factory=dict)
     files: dict[str, Path] = field(default_factory=dict)
     models: dict[str, KnownModel] = field(default_factory=dict)
+    scorers: list[str] = field(default_factory=list)

@@ -122,11 +122,19 @@ def _prompt(row: Mapping[str, Any], where: str, used: Mapping[str, Any]) -> Prom
 
 def read_texts(spec: DataSpec, context: StageContext) -> list[str]:
     """One text per row. Raises DataError naming a row without one."""
-    texts = []
+    return [text for text, _, _ in read_text_rows(spec, context)]
+
+
+def read_text_rows(
+    spec: DataSpec, context: StageContext
+) -> list[tuple[str, str, Mapping[str, Any]]]:
+    """The text of every row, where the row stands, and the row. Raises DataError naming a row
+    without a text."""
+    texts: list[tuple[str, str, Mapping[str, Any]]] = []
     for where, row in _rows(spec, context):
         if not isinstance(row.get("text"), str):
             raise DataError(f"{where} has no text", f"it has: {', '.join(row)}")
-        texts.append(row["text"])
+        texts.append((row["text"], where, row))
     return texts
 
 

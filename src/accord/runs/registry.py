@@ -13,6 +13,7 @@ from accord.validation import suggest
 GROUP = "accord.stages"
 _BUILTIN = {
     "reviews": "accord.runs.stages.reviews:Reviews",
+    "planted": "accord.runs.stages.planted:Planted",
     "pretrain": "accord.runs.stages.pretrain:Pretrain",
     "prompts": "accord.runs.stages.prompts:PromptsOfData",
     "preferences": "accord.runs.stages.preferences:Preferences",
@@ -27,6 +28,7 @@ _BUILTIN = {
     "kto": "accord.runs.stages.kto:Kto",
     "score": "accord.runs.stages.score:Score",
     "best_of_n": "accord.runs.stages.best_of_n:BestOfN",
+    "failures": "accord.runs.stages.failures:Failures",
     "probe": "accord.runs.stages.probe:PolicyProbe",
     "examine": "accord.runs.stages.examine:Examine",
 }

@@ -30,13 +30,15 @@ PREFILL_TOKENS = 1024
 
 @dataclass
 class _Response:
-    """One response on its way."""
+    """One response on its way. tag_next: what was drawn last ends a segment, and a tag follows it
+    before anything else is drawn."""
 
     index: int
     prompt: Sequence[int]
     uniforms: np.ndarray
     tokens: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
+    tag_next: bool = False
 
 
 class BuiltinSampler:
@@ -67,8 +69,10 @@ class BuiltinSampler:
             )
         self._check_lengths(prompts, settings)
         index = [p for p in range(len(prompts)) for _ in range(samples_per_prompt)]
+        tags = self.model.tags
+        read = prompts if tags is None else [tags.tagged(prompt) for prompt in prompts]
         rows = [
-            _Response(b, prompts[p], generator(seed, "tokens").random(settings.max_new_tokens))
+            _Response(b, read[p], generator(seed, "tokens").random(settings.max_new_tokens))
             for b, (p, seed) in enumerate(zip(index, seeds, strict=True))
         ]
         batch = _DecodingBatch(self.model, settings, self.stop_ids, self.slots, on_token)
@@ -88,7 +92,8 @@ class BuiltinSampler:
     def _check_lengths(self, prompts: Sequence[Sequence[int]], settings: SamplingSettings) -> None:
         if not prompts:
             raise DataError("there is nothing to sample: 0 prompts")
-        for row, prompt in enumerate(prompts):
+        tags = self.model.tags
+        for row, prompt in enumerate(prompts if tags is None else map(tags.tagged, prompts)):
             if len(prompt) + settings.max_new_tokens > self.model.context:
                 raise DataError(
                     f"prompt {row} has {len(prompt)} tokens; with {settings.max_new_tokens} "
@@ -116,7 +121,8 @@ class _DecodingBatch:
         """Decode all rows to their end."""
         waiting = deque(rows)
         self.slots = min(self.slots, len(rows))
-        longest = max(len(row.prompt) for row in rows) + self.settings.max_new_tokens
+        new = self.settings.max_new_tokens * (1 if self.model.tags is None else 2)
+        longest = max(len(row.prompt) for row in rows) + new
         self.cache = KeyValueCache(self.slots, longest)
         self.decoder = self.model.decoder(self.slots)
         self.active: list[_Response | None] = [None] * self.slots
@@ -167,7 +173,7 @@ class _DecodingBatch:
             dtype=torch.float64,
         )
         tokens, logprobs = draw(self.decoder.logits(hidden), uniform_B, self.settings.temperature)
-        self.next_B = tokens
+        self.next_B, tags = tokens, self.model.tags
         running = torch.tensor([row is not None for row in self.active], device=tokens.device)
         self.at_B = self.at_B + running  # idle slots stay where they are
         for slot, (token, logprob) in enumerate(
@@ -176,8 +182,12 @@ class _DecodingBatch:
             row = self.active[slot]
             if row is None:
                 continue
+            if tags is not None and row.tag_next:
+                self.next_B[slot], row.tag_next = tags.good, False
+                continue
             row.tokens.append(token)
             row.logprobs.append(logprob)
+            row.tag_next = tags is not None and token in tags.ends
             if self.on_token is not None:
                 self.on_token(row.index, token)
             if token in self.stop_ids or len(row.tokens) == self.settings.max_new_tokens:

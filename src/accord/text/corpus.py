@@ -64,15 +64,23 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path, context: int) -> Path:
     return folder
 
 
-def cut_windows(tokenizer: Tokenizer, texts: Sequence[str], length: int) -> Windows:
-    """Cut every document (<bos> text <eos>) into windows of `length` tokens.
+def cut_windows(
+    tokenizer: Tokenizer,
+    texts: Sequence[str],
+    length: int,
+    begin: int | None = None,
+    end: int | None = None,
+) -> Windows:
+    """Cut every document (<bos> text <eos>) into windows of `length` tokens; `begin`, `end`: ids in
+    place of <bos> and <eos>, for a tokenizer that has others.
 
     A window's first token is its given context, all others are scored. Later windows of a document
     start in its middle, without a <bos>.
     """
     if length < MIN_WINDOW:
         raise DataError(f"windows of {length} tokens are too short", f"use at least {MIN_WINDOW}")
-    bos, eos = tokenizer.token_to_id(BOS), tokenizer.token_to_id(EOS)
+    bos = tokenizer.token_to_id(BOS) if begin is None else begin
+    eos = tokenizer.token_to_id(EOS) if end is None else end
     if bos is None or eos is None:
         raise DataError(f"the tokenizer has no {BOS} or no {EOS}", "train it with train_bpe")
     groups: list[PromptGroup] = []

@@ -26,7 +26,7 @@ SHOWN = 256
 
 
 @cache
-def _corpus() -> Corpus:
+def read_corpus() -> Corpus:
     """All reviews: reading them takes a second, so that a run reads them once for its check and for
     this stage."""
     from accord.text.reviews import load_reviews
@@ -68,7 +68,7 @@ class Reviews(Stage):
     about = "movie reviews as openings and continuations, with a hidden gold sentiment reward"
 
     def plan(self, config: ReviewsConfig, context: StageContext) -> Plan:
-        corpus = _corpus()
+        corpus = read_corpus()
         base = len(corpus.parts["base"])
         sizes = {"sft": config.sft, "prompts": config.prompts, "evaluation": config.evaluation}
         files = {}
@@ -85,8 +85,8 @@ class Reviews(Stage):
         )
 
     def run(self, config: ReviewsConfig, context: StageContext) -> StageResult:
-        corpus = _corpus()
-        _corpus.cache_clear()  # the plan read it; nobody needs it any more
+        corpus = read_corpus()
+        read_corpus.cache_clear()  # the plan read it; nobody needs it any more
         context.checkpoint(1, 3, f"{corpus.read - corpus.duplicates:,} reviews")
         values: dict[str, Value] = {
             "reviews": corpus.read,

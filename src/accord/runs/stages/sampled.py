@@ -40,15 +40,16 @@ def sample_in_chunks(
     context: StageContext,
     chunk: int,
     score: Score,
+    log_name: str = LOG,
 ) -> list[SampledRow]:
-    """One row per prompt, with k samples of each.
+    """One row per prompt, with k samples of each, kept in the log of that name.
 
     After each `chunk` of prompts the rows are on disk: a resumed stage samples the rest, with the
     seeds it would have had.
     """
     encoder, sampler = context.encoder(model), BuiltinSampler(model)
     seeds = sequence_seeds(context.seed, "offered", len(prompts) * k)
-    log = context.log(LOG)
+    log = context.log(log_name)
     for start in range(len(log.rows), len(prompts), chunk):
         part = prompts[start : start + chunk]
         ids = [encoder.prompt(p, str(start + i)) for i, p in enumerate(part)]

@@ -34,12 +34,9 @@ class FunctionConfig(Settings):
     )
 
 
-class RewardSources(StageConfig):
-    """What a score is composed of; a stage's settings inherit this."""
+class UsesFunctions(Settings):
+    """Settings that name reward functions."""
 
-    reward: RewardName | None = Field(
-        None, description="The reward model; may be left out where functions score."
-    )
     functions: dict[str, float | FunctionConfig] = Field(
         default_factory=dict,
         description=(
@@ -48,15 +45,9 @@ class RewardSources(StageConfig):
             " TRL does, with the rows' other columns by keyword."
         ),
     )
-    length_penalty: float = Field(0.0, ge=0, description="Taken off the score per response token.")
-
-    @model_validator(mode="after")
-    def _something_scores(self) -> RewardSources:
-        if self.reward is None and not self.functions:
-            raise ValueError("nothing gives a score: name a reward model, functions, or both")
-        return self
 
     def code(self) -> Sequence[str]:
+        """See `StageConfig.code`."""
         return list(self.functions)
 
     def load_functions(self) -> list[tuple[RewardFunction, float]]:
@@ -89,6 +80,21 @@ class RewardSources(StageConfig):
             if prompts or not function.needed:
                 with context.about(f"functions.{function.name}"):
                     function.check_call(ToScore(first, ["An answer.", ""], [[1, 2], [1]]))
+
+
+class RewardSources(UsesFunctions, StageConfig):
+    """What a score is composed of; a stage's settings inherit this."""
+
+    reward: RewardName | None = Field(
+        None, description="The reward model; may be left out where functions score."
+    )
+    length_penalty: float = Field(0.0, ge=0, description="Taken off the score per response token.")
+
+    @model_validator(mode="after")
+    def _something_scores(self) -> RewardSources:
+        if self.reward is None and not self.functions:
+            raise ValueError("nothing gives a score: name a reward model, functions, or both")
+        return self
 
     def load_reward(self, context: StageContext) -> RewardModel | None:
         """The reward model, where there is one."""
