@@ -9,6 +9,7 @@ import torch
 
 from accord.errors import ConfigError
 from accord.models.causal_lm import CausalLM
+from accord.models.check import check_model
 from accord.models.llama import LlamaLM
 from accord.models.loading import copy_causal_lm, load_causal_lm, save_causal_lm
 from accord.models.tags import add_tags
@@ -66,6 +67,9 @@ def test_what_is_sampled_is_rescored_alike_and_holds_no_tag(tagged: CausalLM) ->
 def test_it_survives_its_files_and_copies(tagged: CausalLM, tmp_path: Path) -> None:
     again = load_causal_lm(str(save_causal_lm(tagged, tmp_path / "model")))
     assert isinstance(again.hf, LlamaLM)
+    notes = check_model(str(tmp_path / "model")).notes
+    assert any("trained conditionally" in note for note in notes)
+    assert not any("belong to no token" in note for note in notes)
     twice = load_causal_lm(str(save_causal_lm(again, tmp_path / "again")))
     for model in (again, twice, copy_causal_lm(tagged)):
         assert model.tags == tagged.tags

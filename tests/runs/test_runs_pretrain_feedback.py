@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,13 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
 from accord.errors import ConfigError, DataError
 from accord.models.loading import load_causal_lm
+from accord.models.reward_model import RewardModel
+from accord.models.scalar import ScalarModel
 from accord.runs import recipe as recipes
 from accord.runs import runner
 from accord.runs.context import StageProgress
+from accord.text.packing import PromptGroup
 
 WORDS = [
     "a",
@@ -200,6 +205,38 @@ def test_functions_score_as_rows_do_and_may_not_judge(
     assert not list((tmp_path / "second").rglob("model"))
 
 
+def test_a_reward_model_scores_and_may_not_judge_under_another_name(
+    tmp_path: Path, arms: Any
+) -> None:
+    _, _, folder = arms
+    (place,) = folder.glob("run/stages/*-mle/model")
+    scorer = ScalarModel.from_causal_lm(load_causal_lm(str(place)), seed=1)
+    probe = PromptGroup([0], [[5, 6, 7]])
+    RewardModel([scorer], torch.zeros(1), 100.0).save(tmp_path / "reward", [probe])
+    shutil.copytree(tmp_path / "reward", tmp_path / "same")
+    reward = str(tmp_path / "reward")
+    told = settings(tmp_path, {"rwr": {"objective": "rwr", "reward": reward}}, max_steps=2)
+    results, _ = run(tmp_path, told)
+    assert results["rwr"]["values"]["segments"] == 80 * 24
+    logged = json.loads(next(tmp_path.glob("run/stages/*-rwr/scores.jsonl")).open().readline())
+    assert len(set(logged["scores"])) > 12
+    del told["stages"]["rwr_writes"]["functions"]
+    told["stages"]["rwr_writes"]["reward"] = str(tmp_path / "same")
+    with pytest.raises(ConfigError, match="and would judge it too"):
+        runner.execute(load(tmp_path, told), tmp_path / "second", False, StageProgress(), {})
+
+
+def test_blank_texts_are_counted_and_no_text_is_refused(tmp_path: Path) -> None:
+    told = settings(tmp_path, {"mle": {"objective": "mle"}}, max_steps=1)
+    with open(tmp_path / "text.jsonl", "a", encoding="utf-8") as file:
+        file.write('{"text": " "}\n{"text": ""}\n')
+    _, said = run(tmp_path, told)
+    assert any("2 rows with a blank text left out" in line for line in said)
+    (tmp_path / "text.jsonl").write_text('{"text": " "}\n')
+    with pytest.raises(DataError, match="holds no text"):
+        runner.execute(load(tmp_path, told), tmp_path / "second", False, StageProgress(), {})
+
+
 def test_going_on_with_a_model(tmp_path: Path, arms: Any) -> None:
     """With its tokenizer: tags are added, or those it has are used."""
     _, _, folder = arms
@@ -246,6 +283,14 @@ def test_rows_without_usable_scores_are_named(
 def test_a_threshold_that_parts_nothing_is_refused(tmp_path: Path) -> None:
     told = settings(tmp_path, {"conditional": {"objective": "conditional", "threshold": 0.5}})
     with pytest.raises(ConfigError, match="all 1,920 segments are bad at threshold 0"):
+        run(tmp_path, told)
+
+
+def test_weights_of_nothing_are_refused(tmp_path: Path) -> None:
+    told = settings(tmp_path, {"rwr": {"objective": "rwr", "beta": 0.1}})
+    for file in (tmp_path / "text.jsonl", tmp_path / "held.jsonl"):
+        file.write_text(file.read_text().replace('"score": -', '"score": -9'))
+    with pytest.raises(ConfigError, match="nothing would be learned"):
         run(tmp_path, told)
 
 

@@ -29,3 +29,5 @@ TextObjective = Literal[
     "awr",
 ]
 """Of pretraining with feedback (Korbak et al. 2023)."""
+PARTED: tuple[TextObjective, ...] = ("conditional", "filter_segments", "unlikelihood")
+"""Objectives that part good segments from bad ones."""

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from accord.errors import ConfigError
-from accord.learning.kinds import BETAS, PreferenceLoss, TextObjective
+from accord.learning.kinds import BETAS, PARTED, PreferenceLoss, TextObjective
 from accord.validation import Settings, Unit
 
 Steps = Annotated[int, Unit("steps")]
@@ -164,11 +164,7 @@ class TextFeedbackSettings(Settings):
 
     @model_validator(mode="after")
     def _told_what_is_good(self) -> TextFeedbackSettings:
-        if self.threshold is None and self.objective in (
-            "conditional",
-            "filter_segments",
-            "unlikelihood",
-        ):
+        if self.threshold is None and self.objective in PARTED:
             raise ConfigError(
                 f"{self.objective} has to know which segments are good, and threshold is not set",
                 "set it to a score that good segments are above (not the median: that calls half"

@@ -187,7 +187,13 @@ def _example(model: CausalLM) -> str:
 def _notes(model: CausalLM) -> list[str]:
     tokenizer: Any = model.tokenizer
     notes = []
-    if spare := int(model.head_weight.shape[0]) - model.vocab_size:
+    if model.tags is not None:
+        notes.append(
+            "trained conditionally: every text is read with <good> before its segments, and tags "
+            "are neither sampled nor scored"
+        )
+    tags = 0 if model.tags is None else 2
+    if spare := int(model.head_weight.shape[0]) - model.vocab_size - tags:
         notes.append(
             f"{spare:,} rows of its vocabulary belong to no token: accord neither samples nor "
             "scores them"

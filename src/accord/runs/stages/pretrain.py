@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
-from accord.errors import ConfigError
+from accord.errors import ConfigError, DataError
 from accord.learning.settings import PretrainingSettings
 from accord.runs.context import NotYet, StageContext
 from accord.runs.inputs import PolicyName, Texts
@@ -166,10 +166,16 @@ class Learnt(NamedTuple):
 
 
 def _read(spec: DataSpec, config: PretrainConfig, context: StageContext) -> list[TextRow]:
+    from accord.feedback.formats.source import name_of
     from accord.runs.reading import read_text_rows
 
     rows = read_text_rows(spec, context)
-    return read_rows_of_text(rows, config.feedback is not None and config.feedback.by_rows)
+    found = read_rows_of_text(rows, config.feedback is not None and config.feedback.by_rows)
+    if not found:
+        raise DataError(f"{name_of(spec)} holds no text", "name a file with a text per row")
+    if len(found) < len(rows):
+        context.say(f"{name_of(spec)}: {len(rows) - len(found):,} rows with a blank text left out")
+    return found
 
 
 def _check_scorers(feedback: FeedbackConfig, context: StageContext) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from accord.errors import ConfigError, DataError
+from accord.learning.kinds import PARTED
 from accord.learning.order import EpochOrder
 from accord.learning.scored_text import TextLosses, text_losses, train_scored
 from accord.learning.settings import PretrainingSettings
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
 LEAST_GAP = 0.01
 """Nats per token that a wrong tag has to cost for the tag to count as learned: what moves the
 loss less moves no sample that anybody would see, however sure it is."""
+
+LEAST_WEIGHT = 1e-6
+"""Of rwr's best text: below it, what a step learns drowns in Adam's epsilon."""
 
 
 class TextFeedback:
@@ -104,14 +109,26 @@ class TextFeedback:
             share = float((scores <= threshold).mean())
             self.values["bad_share"] = share
             told += f"; {share:.1%} are bad ({threshold:g} or less)"
-            if share in (0.0, 1.0) and self.feedback.objective != "mle":
+            if share in (0.0, 1.0) and self.feedback.objective in PARTED:
                 raise ConfigError(
                     f"all {len(scores):,} segments are {'bad' if share else 'good'} at threshold"
                     f" {threshold:g}: there is nothing to tell apart",
                     f"scores go from {scores.min():.4g} to {scores.max():.4g}; set threshold"
                     " between",
                 )
+        if self.feedback.objective == "rwr":
+            self._check_weight(float(scores.max()))
         self.context.say(told)
+
+    def _check_weight(self, best: float) -> None:
+        """Raise ConfigError where rwr would train on next to nothing, even of the best text."""
+        weight = math.exp(min(best / self.feedback.beta, 0.0))
+        if weight < LEAST_WEIGHT:
+            raise ConfigError(
+                f"a token counts exp(score / beta), and the best score, {best:.4g}, gives"
+                f" {weight:.3g} at beta {self.feedback.beta:g}: nothing would be learned",
+                "raise beta, or shift the scores so that good text is near 0",
+            )
 
     def _tell_kept(
         self,

@@ -19,6 +19,7 @@ from accord.runs.stages.scorers import LOG
 from accord.runs.stages.scoring import RewardSources, UsesFunctions
 
 if TYPE_CHECKING:
+    from accord.text.packing import PromptGroup
     from accord.text.scored import Document
 
 BEFORE = 400
@@ -59,12 +60,12 @@ class TextRow:
 def read_rows_of_text(
     rows: Sequence[tuple[str, str, Mapping[str, Any]]], spans: bool
 ) -> list[TextRow]:
-    """Rows with something in their text, with their scores where `spans` are wanted. Raises
-    DataError naming a row whose scores are none."""
+    """Rows whose text is not blank, with their scores where `spans` are wanted. Raises DataError
+    naming a row whose scores are none."""
     return [
         TextRow(text, where, _spans(row, where, len(text)) if spans else ())
         for text, where, row in rows
-        if text
+        if text.strip()
     ]
 
 
@@ -147,6 +148,7 @@ class _Scorer:
         if self.reward is not None:
             self.reward.frozen()
             self.encoder = context.encoder(self.reward.members[0].lm)
+            self.room = min(member.lm.context for member in self.reward.members)
 
     def __call__(self, rows: Sequence[tuple[Document, TextRow]]) -> list[list[float]]:
         """Scores of the segments of each document. Raises DataError for one that nothing scores."""
@@ -174,10 +176,7 @@ class _Scorer:
             [weight * score for score in function(asked)] for function, weight in self.functions
         ]
         if self.reward is not None:
-            groups = [
-                self.encoder.example(text, piece, finished=False, row=at).group
-                for text, piece, at in zip(before, pieces, where, strict=True)
-            ]
+            groups = list(map(self._group, before, pieces, where))
             columns.append(self.reward.score(groups).mean(0).tolist())
         totals = []
         for number, scores in enumerate(zip(*columns, strict=True)):
@@ -189,6 +188,26 @@ class _Scorer:
                 )
             totals.append(sum(known))
         return totals
+
+    def _group(self, before: str, piece: str, where: str) -> PromptGroup:
+        """The segment after as much of the text before it as the reward model has room for."""
+        from accord.text.packing import PromptGroup
+
+        example = self.encoder.example(before, piece, finished=False, row=where)
+        if not example.response_ids:
+            raise DataError(
+                f"{where}: the reward model's tokenizer makes nothing of {piece!r}",
+                "take that out of the text, or score by functions",
+            )
+        room = self.room - len(example.response_ids)
+        if room < 1:
+            raise DataError(
+                f"{where}: a segment of {len(example.response_ids):,} tokens is longer than the"
+                " reward model's context",
+                "break its lines, or score by functions",
+            )
+        first, *rest = example.prompt_ids
+        return PromptGroup([first, *rest[max(0, len(rest) + 1 - room) :]], [example.response_ids])
 
 
 # --- the verdict has others -----------------------------------------------------------------------
