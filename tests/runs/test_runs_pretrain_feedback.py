@@ -24,6 +24,8 @@ from accord.models.scalar import ScalarModel
 from accord.runs import recipe as recipes
 from accord.runs import runner
 from accord.runs.context import StageProgress
+from accord.runs.stages.planted import PlantedConfig, plant
+from accord.seeds import generator
 from accord.text.packing import PromptGroup
 
 WORDS = [
@@ -351,3 +353,21 @@ def test_the_packaged_recipe_runs_at_small_size(tmp_path: Path) -> None:
     for row in rows:
         assert cells[row]["{row}_writes.unprompted"]["values"]
         assert bool(cells[row]["{row}.tag_gap"]["values"]) == (row in ("conditional", "noisy"))
+
+
+def test_what_is_planted_is_what_the_scores_say() -> None:
+    """Every part is scored, a part holds the word where its score says so (without mistakes), and
+    without the word the review is as it was."""
+    text = "One two three. Four five! And six"
+    for within, seed in ((None, 1), (1, 2), (2, 3)):
+        config = PlantedConfig(kind="planted", within=within, share_a=5, share_b=5)
+        row = plant(text, config, generator(seed, "test"))
+        parts = [row["text"][one["start"] : one["end"]] for one in row["segments"]]
+        assert "".join(parts) == row["text"]
+        assert [config.word in part for part in parts] == [
+            one["score"] < 0 for one in row["segments"]
+        ]
+        assert row["text"].replace("wugs ", "") == text
+        assert row["faulty"] == row["text"].count("wugs")
+        if within == 1:
+            assert all(p.split()[0] == "wugs" for p in parts if "wugs" in p)

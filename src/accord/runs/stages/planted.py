@@ -33,6 +33,13 @@ class PlantedConfig(StageConfig):
         4000, ge=100, description="Longest part of a review that is taken, from its beginning."
     )
     word: str = Field("wugs", pattern=r"^[A-Za-z]+$", description="What is planted.")
+    within: int | None = Field(
+        None,
+        ge=1,
+        description="It stands before one of so many words from a sentence's beginning; null: of"
+        " any. The farther it may be from the tag, the more text a small model needs to learn what"
+        " the tag means.",
+    )
     share_a: float = Field(
         0.8, gt=0, description="A document's share of faulty sentences is Beta(share_a, share_b)."
     )
@@ -87,7 +94,7 @@ def _parts(config: PlantedConfig, context: StageContext) -> dict[str, list[dict[
     base = [review.text for review in read_corpus().parts["base"]]
     wanted = config.documents + config.heldout
     rows = [
-        _planted(text[: config.max_characters], config, generator(context.seed, "planted", number))
+        plant(text[: config.max_characters], config, generator(context.seed, "planted", number))
         for number, text in enumerate(base[:wanted])
     ]
     openings = base[wanted : wanted + PROMPTS] or base[: config.heldout]
@@ -106,12 +113,14 @@ def sentences(text: str) -> Iterator[tuple[int, int]]:
         yield found.span()
 
 
-def _planted(text: str, config: PlantedConfig, rng: np.random.Generator) -> dict[str, Any]:
+def plant(text: str, config: PlantedConfig, rng: np.random.Generator) -> dict[str, Any]:
+    """A row: the text with the word in some sentences, the sentences with what is said of them, and
+    how many hold it."""
     share = rng.beta(config.share_a, config.share_b)
     parts, said, faulty, at = list[str](), list[dict[str, Any]](), 0, 0
     for start, end in sentences(text):
         planted = rng.random() < share
-        part = _with_word(text[start:end], config.word, rng) if planted else text[start:end]
+        part = _with_word(text[start:end], config, rng) if planted else text[start:end]
         mistaken = rng.random() < (config.misses if planted else config.false_alarms)
         score = -1.0 if planted != mistaken else 0.0
         said.append({"start": at, "end": at + len(part), "score": score})
@@ -120,11 +129,11 @@ def _planted(text: str, config: PlantedConfig, rng: np.random.Generator) -> dict
     return {"text": "".join(parts), "segments": said, "faulty": faulty}
 
 
-def _with_word(sentence: str, word: str, rng: np.random.Generator) -> str:
+def _with_word(sentence: str, config: PlantedConfig, rng: np.random.Generator) -> str:
     """The sentence with the word before one of its own."""
-    places = [m.start() for m in re.finditer(r"\S+", sentence)] or [0]
+    places = [m.start() for m in re.finditer(r"\S+", sentence)][: config.within] or [0]
     at = places[int(rng.integers(len(places)))]
-    return f"{sentence[:at]}{word} {sentence[at:]}"
+    return f"{sentence[:at]}{config.word} {sentence[at:]}"
 
 
 def _opening(text: str, config: PlantedConfig, rng: np.random.Generator) -> str | None:
@@ -132,4 +141,4 @@ def _opening(text: str, config: PlantedConfig, rng: np.random.Generator) -> str 
     first: Sequence[tuple[int, int]] = list(sentences(text))[:1]
     if not first or first[0][1] > 200:
         return None
-    return _with_word(text[: first[0][1]], config.word, rng)
+    return _with_word(text[: first[0][1]], config, rng)
