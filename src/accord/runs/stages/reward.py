@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from accord.errors import DataError
+from accord.feedback.words import counted
 from accord.learning.settings import RewardSettings
 from accord.runs.context import StageContext
 from accord.runs.inputs import EstimatesName, GoldName, Judgements, PolicyName
@@ -235,8 +236,8 @@ class Reward(Stage):
             steps=passes * steps if steps else None,
             models={"model": model.left_by(context.name, "reward model")},
             notes=[
-                f"{config.members} members ({config.trunk} trunk) x {config.epochs:g} epochs in"
-                f" batches of {config.batch} prompts"
+                f"{counted(config.members, 'member')} ({config.trunk} trunk) x {config.epochs:g}"
+                f" epochs in batches of {config.batch} prompts"
             ],
         )
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from accord.examine.reward_card import RewardCard, card
+from accord.feedback.words import counted
 from accord.files import write_json
 from accord.learning.annotators import describe_annotators
 from accord.learning.calibration import context_explained, pair_gaps
@@ -45,7 +46,7 @@ def report(
         values["context_explained"] = context_explained(
             model, [g.group for g in heldout], settings.micro_batch_tokens
         )
-    summary = f"{model.size} members; "
+    summary = f"{counted(model.size, 'member')}; "
     if not strict_pairs(heldout):
         summary += (
             f"held-out NLL {result.heldout_nll:.3f} nats per judgement; no held-out pair to check"
