@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from tokenizers import processors
 
 from accord.learning import advantages, losses
 from accord.learning.annotators import JudgementParameters
@@ -54,10 +55,13 @@ def native(folder: Path) -> Any:
 
 
 def tokenizer(folder: Path) -> Any:
-    """As the peer wants it."""
+    """As the peer wants it: without the BOS that saved ones begin plain text with, since each text
+    of a pair is tokenised by itself."""
     import transformers
 
-    return transformers.AutoTokenizer.from_pretrained(folder)
+    found = transformers.AutoTokenizer.from_pretrained(folder)
+    found.backend_tokenizer.post_processor = processors.Sequence([])
+    return found
 
 
 def ids(model: CausalLM, text: str) -> list[int]:
