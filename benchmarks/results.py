@@ -166,7 +166,10 @@ def _mean(values: list[float], style: str) -> str:
         raise ValueError(f"{len(values)} values have no mean with an interval")
     if mean.low is None or mean.high is None:  # all seeds are equal
         return style.format(mean.value)
-    return f"{style.format(mean.value)} [{style.format(mean.low)}, {style.format(mean.high)}]"
+    low, high = mean.low, mean.high
+    if "%" in style:  # shares: Student's t does not know that they end
+        low, high = max(0.0, low), min(1.0, high)
+    return f"{style.format(mean.value)} [{style.format(low)}, {style.format(high)}]"
 
 
 if __name__ == "__main__":
