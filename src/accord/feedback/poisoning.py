@@ -311,6 +311,8 @@ def votes_alike(
     votes = [given for given in pair_votes(records).values() if len(given) > 1]
     people, common, same = _met(votes)
     met = triu(common, 1).tocsr()
+    if not met.nnz:  # scipy indexes nothing by another type
+        return []
     met.sort_indices()
     first, second = met.nonzero()
     often = np.asarray(met[first, second]).ravel() >= least

@@ -10,6 +10,7 @@ import torch
 from accord.errors import ConfigError
 from accord.models.causal_lm import CausalLM
 from accord.models.huggingface import in_transformers
+from accord.seeds import derive_seed
 from accord.text.segments import BAD, GOOD, KEY, Tags, ending_ids
 from accord.text.tokenizer import FileTokenizer, id_count
 
@@ -37,7 +38,7 @@ def add_tags(model: CausalLM, seed: int) -> CausalLM:
     if tokenizer.convert_tokens_to_ids([GOOD, BAD]) != [tags.good, tags.bad]:
         raise ConfigError("the tokenizer does not put new tokens behind all others", "rebuild it")
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(derive_seed(seed, "tags"))
         if hf.get_input_embeddings().weight.shape[0] < first + 2:
             hf.resize_token_embeddings(first + 2, mean_resizing=False)
     setattr(hf.config, KEY, tags.setting())

@@ -265,7 +265,7 @@ def _model(config: PretrainConfig, texts: Sequence[str], context: StageContext) 
 
     model = _new_model(config, texts, context) if config.model is None else _given(config, context)
     if config.feedback is not None and config.feedback.objective == "conditional":
-        model = add_tags(model, derive_seed(context.seed, "tags"))
+        model = add_tags(model, context.seed)
     return model
 
 
