@@ -311,12 +311,10 @@ def votes_alike(
     votes = [given for given in pair_votes(records).values() if len(given) > 1]
     people, common, same = _met(votes)
     met = triu(common, 1).tocsr()
-    if not met.nnz:  # scipy indexes nothing by another type
-        return []
     met.sort_indices()
-    first, second = met.nonzero()
-    often = np.asarray(met[first, second]).ravel() >= least
-    first, second = first[often], second[often]
+    pairs = met.tocoo()
+    often = pairs.data >= least
+    first, second = pairs.row[often], pairs.col[often]
     if not len(first):
         return []
     common_P, same_P = (np.asarray(table[first, second]).ravel() for table in (common, same))
