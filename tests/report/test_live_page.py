@@ -41,9 +41,11 @@ def start_run(folder: Path, name: str = "toy") -> Path:
 def go_on(folder: Path, *steps: int) -> None:
     log = AppendLog(folder / "stages/02-ppo/metrics.jsonl")
     log.append([{"step": s, "time": 1.0, "score": float(s), "kl_seq": 0.5} for s in steps])
+    chat = [{"role": "user", "content": "How is it?"}]
+    prompts: dict[int, Any] = {0: "How is it?", 2: chat, 3: {"messages": []}}
     rows = [
         {
-            "prompt": HOSTILE if n else "How is it?",
+            "prompt": prompts.get(n, HOSTILE),
             "response": f"answer {n} of step {steps[-1]}",
             "proxy": [1.0, 2.0],
             "gold": None,
@@ -75,6 +77,8 @@ def test_the_page_is_told_what_the_files_say(runs: LiveRuns, tmp_path: Path) -> 
     assert one["samples"]["rows"][0]["reward"] == 1.5
     go_on(tmp_path / "runs/first", 3, 4)
     (one,) = runs.state()["runs"]
+    assert one["samples"]["rows"][2]["prompt"] == "user: How is it?"
+    assert one["samples"]["rows"][3]["prompt"] == '{"messages": []}'
     assert one["stages"][1]["charts"][0]["figure"]["data"][0]["x"] == [1, 2, 3, 4]
     assert (one["samples"]["stage"], one["samples"]["step"]) == ("ppo", 4)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from accord.report import charts
 from accord.report.curves import Curve, thinned
 from accord.report.live import WatchedRun, WatchedStage
 from accord.report.render import REPORT, filled
+from accord.report.samples import shown_text
 from accord.report.times import duration
 
 FRESH = 1.0
@@ -127,8 +129,8 @@ def _samples(stages: Sequence[WatchedStage]) -> Values | None:
     ]
     if not files:
         return None
-    _, name, path = max(files)
-    rows = read_jsonl(path)
+    changed, name, path = max(files)
+    rows = _rows(path, changed)
     return {
         "stage": name,
         "step": int(path.stem.partition("-")[2]),
@@ -137,21 +139,21 @@ def _samples(stages: Sequence[WatchedStage]) -> Values | None:
     }
 
 
+@lru_cache(maxsize=16)
+def _rows(path: Path, changed: float) -> list[Values]:
+    """Of a file as it was changed last: pages ask every two seconds, points come rarely."""
+    return read_jsonl(path)
+
+
 def _sample(row: Mapping[str, Any]) -> Values:
     proxy = row.get("proxy") or []
     return {
-        "prompt": _text(row["prompt"]),
-        "response": row["response"],
+        "prompt": shown_text(row["prompt"]),
+        "response": shown_text(row["response"]),
         "reward": sum(proxy) / len(proxy) if proxy else None,
         "gold": row.get("gold"),
         "kl": row.get("kl_exact"),
     }
-
-
-def _text(prompt: Any) -> str:
-    if isinstance(prompt, str):
-        return prompt
-    return "\n".join(f"{turn.get('role')}: {turn.get('content')}" for turn in prompt)
 
 
 def live_page(title: str) -> str:

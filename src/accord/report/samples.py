@@ -106,17 +106,17 @@ class SampleTable:
                 self._append(
                     arm=arm,
                     rank=ASIDE,
-                    prompt=_text(row["prompt"]),
+                    prompt=shown_text(row["prompt"]),
                     marks="",
                     step=0,
                     base=-1,
-                    response=_text(response),
+                    response=shown_text(response),
                     tokens=None,
                     finished=finished,
                     gold=None,
                     proxy=None,
                     kl=None,
-                    label=labels.get((_text(row["prompt"]), _text(response))),
+                    label=labels.get((shown_text(row["prompt"]), shown_text(response))),
                 )
 
     def _append(self, arm: str, rank: int, prompt: str, marks: str, **columns: Any) -> None:
@@ -254,13 +254,13 @@ def _labels(path: Path) -> dict[tuple[str, str], list[int]]:
             continue
         preferred = record["choice"].get("preferred")
         for option in record["options"]:
-            label = found[_text(record["prompt"]), _text(option["content"])]
+            label = found[shown_text(record["prompt"]), shown_text(option["content"])]
             label[0] += option["id"] == preferred
             label[1] += 1
     return dict(found)
 
 
-def _text(said: Any) -> str:
+def shown_text(said: Any) -> str:
     """A prompt or response as people read it; whatever is no plain conversation as JSON."""
     if isinstance(said, str):
         return said
