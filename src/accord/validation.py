@@ -6,6 +6,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self, TypeVar, get_args, get_origin
 
 import yaml
@@ -151,6 +152,23 @@ def _check_size(root: yaml.Node) -> None:
         return found
 
     size(root, 0)
+
+
+def read_text(path: Path) -> str:
+    """The text of a file of settings. Raises ConfigError for one that is no UTF-8, or too large to
+    be one."""
+    size = path.stat().st_size
+    if size > 4 * LONGEST:  # no character takes more bytes
+        raise ConfigError(
+            f"{path} has {size:,} bytes, at most {LONGEST:,} characters are read",
+            "is it the right file?",
+        )
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{path} is not UTF-8 text (byte {error.start})", "save it as UTF-8"
+        ) from error
 
 
 def read_yaml(text: str, name: str, expected: str) -> dict[str, Any]:

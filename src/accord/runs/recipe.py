@@ -22,7 +22,7 @@ from accord.runs.inputs import RECORDS, REFERENCE, Named, named, stage_of
 from accord.runs.parameters import Parameter, quoted
 from accord.runs.registry import find
 from accord.runs.stage import Stage, StageConfig
-from accord.validation import Settings, read_yaml, suggest, validated
+from accord.validation import Settings, read_text, read_yaml, suggest, validated
 
 
 class Study(Settings):
@@ -192,12 +192,7 @@ def read(name: str) -> str:
     """YAML text of a recipe given by path or packaged name."""
     path = Path(name)
     if path.is_file():
-        try:
-            return path.read_text(encoding="utf-8")
-        except UnicodeDecodeError as error:
-            raise ConfigError(
-                f"{name} is not UTF-8 text (byte {error.start})", "save it as UTF-8"
-            ) from error
+        return read_text(path)
     shipped = packaged()
     if name in shipped:
         return shipped[name]

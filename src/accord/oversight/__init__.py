@@ -1,0 +1,1 @@
+"""Oversight: constitutions, critique and revision, judges that are asked."""
