@@ -397,7 +397,7 @@ def test_a_rating_of_an_objective_reads_its_own_output() -> None:
 
 def test_a_rating_of_an_objective_that_the_head_does_not_have() -> None:
     effects = JudgementParameters(AnnotatorEffects.none(), SCALES).effects()
-    with pytest.raises(DataError, match="a rating is of objective 0, the head has 0"):
+    with pytest.raises(DataError, match="a judgement is of output 0, the head has 0"):
         log_likelihood(torch.zeros(4), JudgedBatch.of(rated(1, 0)), effects)
 
 

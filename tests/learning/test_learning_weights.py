@@ -281,8 +281,8 @@ def test_terms_of_a_distribution_head_are_weighted_and_soft() -> None:
         JudgedBatch.of([group]),
         AnnotatorEffects.none(),
     )
-    assert found.weight_M.tolist() == [2.0, 1.0, 1.0, 0.5]
-    soft, first, second, _ = found.logp_M.tolist()
+    assert found.weight_M.tolist() == [1.0, 1.0, 2.0, 0.5]
+    first, second, soft, _ = found.logp_M.tolist()
     assert soft == pytest.approx(0.7 * first + 0.3 * second, rel=1e-5)
 
 

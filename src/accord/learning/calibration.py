@@ -65,7 +65,7 @@ def fit_temperature(
     ).double()
     if gaps.numel() == 0:
         raise DataError("no strict pair among the held-out judgements to calibrate on")
-    weight_P, doubt_P = np.array([pair[3:] for pair in pairs_said(heldout)]).T
+    weight_P, doubt_P = np.array([pair[3:5] for pair in pairs_said(heldout)]).T
     model.temperature = best_temperature(gaps.numpy(), weight_P, doubt_P)
     return model.temperature
 

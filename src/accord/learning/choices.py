@@ -11,7 +11,7 @@ from torch import Tensor
 
 from accord.errors import DataError
 from accord.learning import likelihoods
-from accord.learning.judged_batch import Choices, JudgedBatch
+from accord.learning.judged_batch import Answers, Choices, JudgedBatch
 from accord.learning.judgements import AnnotatorEffects
 from accord.learning.settings import Form
 from accord.models.heads import HeadOutput
@@ -44,8 +44,9 @@ def log_likelihood(
     """The likelihood's term of everything said in `batch`, in the order of its tables.
 
     scores: rewards of all responses in packing order [R], or a head's reading with the scores of
-    labelled steps. A comparison with doubt e is mixed with its opposite, (1-e) log P + e log
-    P(opposite): the cross-entropy to a soft label. `smoothing` is the least doubt of any, as robust
+    labelled steps. A comparison that says a probability 1-e is the answer of somebody who could not
+    call a tie: (1-e) log sigmoid(d) + e log sigmoid(-d), d the difference of the utilities, the
+    negative cross-entropy to a soft label. `smoothing` is the least doubt of any, as robust
     to flipped labels. `form` names the likelihoods of ties and rankings.
     """
     reading = scores if isinstance(scores, HeadOutput) else HeadOutput(scores)
@@ -56,9 +57,7 @@ def log_likelihood(
         return Terms(_of_distributions(reading, batch, smoothing), weight_M)
     form = form or Form()
     parts = [
-        _choices(
-            _utilities(reading.rewards_R, batch, table, effects), table, effects, smoothing, form
-        )
+        _choices(_utilities(reading, batch, table, effects), table, effects, smoothing, form)
         for table in batch.choices
     ]
     for table, utility_M in zip(
@@ -72,7 +71,8 @@ def log_likelihood(
 
 
 def centring(scores_R: Tensor, batch: JudgedBatch) -> Tensor:
-    """Weighted sum over all choices of (2 * mean score of the options)^2: [].
+    """Weighted sum over all choices by the reward as a whole of (2 * mean score of the options)^2:
+    [].
 
     For two options the square of their sum, as in TRL; it keeps scores around zero, which choices
     leave open (Eisenstein et al. 2023).
@@ -81,7 +81,8 @@ def centring(scores_R: Tensor, batch: JudgedBatch) -> Tensor:
     for table in batch.choices:
         options_MK = batch.responses(table).to(scores_R.device)
         sum_M = (scores_R[options_MK] * (2 / options_MK.shape[1])).sum(1)
-        total = total + (table.weight_M.to(scores_R) * sum_M.square()).sum()
+        weight_M = table.weight_M * (table.objective_M < 0)
+        total = total + (weight_M.to(scores_R) * sum_M.square()).sum()
     return total
 
 
@@ -115,11 +116,7 @@ def answer_utilities(
     sharpness_A, offset_A = effects.sharpness_A.to(pool), effects.offset_A.to(pool)
     found = []
     for table in batch.answers:
-        if (highest := int(table.objective_M.max())) >= width:
-            raise DataError(
-                f"a rating is of objective {highest}, the head has {width}",
-                "build it with objectives",
-            )
+        _check_outputs(table, width)
         at_M = batch.response(table)
         rated_M, is_step_M = table.objective_M >= 0, table.end_M >= 0
         at_M = torch.where(rated_M, objectives + width * at_M + table.objective_M, at_M)
@@ -227,13 +224,31 @@ def _of_distributions(reading: HeadOutput, batch: JudgedBatch, smoothing: float)
     return torch.cat(parts)
 
 
+def _check_outputs(table: Choices | Answers, width: int) -> None:
+    """Raise DataError where a row is about more outputs than the `width` that a head has."""
+    if (highest := int(table.objective_M.max())) >= width:
+        raise DataError(
+            f"a judgement is of output {highest}, the head has {width}",
+            "build it with objectives or rules",
+        )
+
+
 def _utilities(
-    scores_R: Tensor, batch: JudgedBatch, table: Choices, effects: AnnotatorEffects
+    reading: HeadOutput, batch: JudgedBatch, table: Choices, effects: AnnotatorEffects
 ) -> Tensor:
-    """How good each option looks to who chose: [M, K]."""
+    """How good each option looks to who chose, by the output that is compared: [M, K]."""
+    scores_R, outputs_RO = reading.rewards_R, reading.outputs_RO
     device, annotator_M = scores_R.device, table.annotator_M.to(scores_R.device)
+    of_MK = batch.responses(table).to(device)
+    options_MK = scores_R[of_MK]
+    if bool((table.objective_M >= 0).any()):
+        _check_outputs(table, 0 if outputs_RO is None else outputs_RO.shape[1])
+        assert outputs_RO is not None
+        at_M1 = table.objective_M.to(device)[:, None]
+        part_MK = outputs_RO[of_MK, at_M1.clamp_min(0)]
+        options_MK = torch.where(at_M1 >= 0, part_MK, options_MK)
     return likelihoods.shown_utility(
-        scores_R[batch.responses(table).to(device)],
+        options_MK,
         table.shown_MK.to(scores_R),
         torch.tensor(table.options_MK.shape[1], device=device),
         effects.rationality_A.to(scores_R)[annotator_M, None],

@@ -15,7 +15,7 @@ from accord.learning.judgements import JudgedGroup, Judgement, ordered_pairs
 from accord.learning.weights import total
 from accord.text.packing import PackedStream, PromptGroup, response_offsets
 
-Likelihood = Literal["comparison", "edit", "ranking", "choice", "best_worst"]
+Likelihood = Literal["comparison", "decided", "ranking", "choice", "best_worst"]
 
 
 @dataclass(frozen=True)
@@ -38,18 +38,21 @@ class _JudgementRows:
 class Choices(_JudgementRows):
     """Choices among K responses each, all with one likelihood.
 
-    likelihood: comparison (first over second, shown together, or a tie), edit (first over second),
-    ranking (best first; `tied` are the sizes of its tied groups, none: strict), choice (the first
-    over the others), best_worst (the first is the best, the last the worst).
+    likelihood: comparison (first over second, shown together, or a tie), decided (first over
+    second, where a tie was no answer: soft labels, edits), ranking (best first; `tied` are the
+    sizes of its tied groups, none: strict), choice (the first over the others), best_worst (the
+    first is the best, the last the worst).
     options_MK: numbers of the responses within their group; shown_MK: the places they were shown
-    at, the middle where they were not shown together; undecided_M: which comparisons are ties;
-    margin_M, doubt_M: see `Judgement`.
+    at, the middle where they were not shown together; objective_M: the head's output that is
+    compared (-1: the reward as a whole); undecided_M: which comparisons are ties; margin_M,
+    doubt_M: see `Judgement` (no doubt: 0).
     """
 
     likelihood: Likelihood
     tied: tuple[int, ...]
     options_MK: Tensor
     shown_MK: Tensor
+    objective_M: Tensor
     undecided_M: Tensor
     margin_M: Tensor
     doubt_M: Tensor
@@ -148,8 +151,10 @@ class JudgedBatch:
 
     @cached_property
     def compared_weight(self) -> float:
-        """Those of the choices together."""
-        return total(w for table in self.choices for w in table.weight_M.tolist())
+        """Those of the choices by the reward as a whole together."""
+        return total(
+            w for table in self.choices for w in table.weight_M[table.objective_M < 0].tolist()
+        )
 
     @cached_property
     def first_response_G(self) -> Tensor:
@@ -178,11 +183,13 @@ class JudgedBatch:
 
 def _likelihood(judgement: Judgement) -> Likelihood:
     """Which one applies: a comparison may tie (no place acts on a tie of two that were not shown
-    together), of two in an order that were not shown together one is simply better."""
+    together); of two in an order that were not shown together, or of which a probability is said,
+    one is simply better."""
     if judgement.kind == "tie":
         return "comparison"
     if judgement.kind == "order" and len(judgement.options) == 2:
-        return "comparison" if judgement.shown_at is not None else "edit"
+        may_tie = judgement.shown_at is not None and judgement.doubt is None
+        return "comparison" if may_tie else "decided"
     if judgement.kind in ("choice", "best_worst"):
         return judgement.kind
     return "ranking"
@@ -197,9 +204,10 @@ def _choices(likelihood: Likelihood, rows: Sequence[tuple[int, Judgement]]) -> C
         tied=rows[0][1].tied,
         options_MK=torch.tensor([j.options for _, j in rows]),
         shown_MK=torch.tensor([j.shown_at or middle for _, j in rows], dtype=torch.float64),
+        objective_M=_objectives([j for _, j in rows]),
         undecided_M=torch.tensor([j.kind == "tie" for _, j in rows]),
         margin_M=torch.tensor([j.margin for _, j in rows], dtype=torch.float64),
-        doubt_M=torch.tensor([j.doubt for _, j in rows], dtype=torch.float64),
+        doubt_M=torch.tensor([j.doubt or 0.0 for _, j in rows], dtype=torch.float64),
     )
 
 
@@ -214,9 +222,13 @@ def _answers(scale: int, rows: Sequence[tuple[int, Judgement]]) -> Answers:
         scale=scale,
         response_M=torch.tensor([j.options[0] for (_, j), _, _ in each]),
         end_M=torch.tensor([end for _, end, _ in each]),
-        objective_M=torch.tensor([-1 if j.facet is None else j.facet for (_, j), _, _ in each]),
+        objective_M=_objectives([j for (_, j), _, _ in each]),
         level_M=torch.tensor([level for _, _, level in each]),
     )
+
+
+def _objectives(judgements: Sequence[Judgement]) -> Tensor:
+    return torch.tensor([-1 if j.facet is None else j.facet for j in judgements])
 
 
 def _common(rows: Sequence[tuple[int, Judgement]]) -> dict[str, Tensor]:

@@ -164,12 +164,14 @@ def _crowd_judgements(judgement: Judgement) -> list[tuple[CrowdJudgement, float]
             tuple(ordered), tuple(places[o] for o in ordered), tied, who, best_worst
         )
 
+    if judgement.facet is not None:
+        return []
     if judgement.kind == "tie":
         return [(row(options, tied=True), 1.0)]
     if judgement.kind == "best_worst":
         return [(row(options, best_worst=True), 1.0)]
     if judgement.kind == "order" and not judgement.tied:
-        e = judgement.doubt
+        e = judgement.doubt or 0.0
         both = [(row(options), 1 - e)]
         return [*both, (row(options[::-1]), e)] if e else both
     share = min(1.0, 2 / len(options))

@@ -28,14 +28,16 @@ class Judgement:
     - choice:     the first was chosen (or written) over the others, which are not compared
     - best_worst: the first is the best, the last the worst, those between are not compared
     - rating:     one option, answered by `level` (0 is the lowest) on the scale numbered `scale`
-                  (`facet`: of that objective; None: of the reward as a whole)
     - steps:      parts of one option, the last token of each in `ends`, answered by `levels` on
                   that scale
+    facet: which output of the head it is about (an objective, a rule); None: the reward as a whole.
     shown_at: the display position of each; None: not shown beside each other (a correction, a
     demonstration), so that no side bias acts. annotator: index into the annotators' parameters.
     margin: how much better, in utility, the first of a comparison must be (0: any). weight: how
-    much the judgement counts beside the others. doubt: of a comparison, the probability that the
-    second is the better one, at most one half (then it says nothing of which is).
+    much the judgement counts beside the others. doubt: of a comparison that says a probability
+    (a soft label), that of the second being the better one, at most one half (then it says nothing
+    of which is): the answer to "which is better?" of somebody who could not call a tie. None: no
+    probability was said.
     """
 
     options: tuple[int, ...]
@@ -50,12 +52,12 @@ class Judgement:
     levels: tuple[int, ...] = ()
     tied: tuple[int, ...] = ()
     weight: float = 1.0
-    doubt: float = 0.0
+    doubt: float | None = None
 
     def __post_init__(self) -> None:
         check_weight(self.weight, "a judgement")
-        check_doubt(self.doubt, "a judgement")
-        if self.doubt and (self.kind != "order" or len(self.options) != 2):
+        check_doubt(self.doubt or 0.0, "a judgement")
+        if self.doubt is not None and (self.kind != "order" or len(self.options) != 2):
             raise ValueError("doubt belongs to a comparison with a preferred option")
         if self.kind in ("rating", "steps"):
             if len(self.options) != 1 or min(self.level, self.scale, *self.levels, *self.ends) < 0:
@@ -101,8 +103,9 @@ class Judgement:
 
     @property
     def pairs(self) -> list[tuple[int, int]]:
-        """(better, worse) for every two options it says something about."""
-        if self.kind in ("tie", "rating", "steps") or self.doubt == 0.5:
+        """(better, worse) for every two options it says something about; none where it is about one
+        facet of them."""
+        if self.kind in ("tie", "rating", "steps") or self.doubt == 0.5 or self.facet is not None:
             return []
         places = ordered_pairs(self.kind, len(self.options), self.tied)
         return [(self.options[better], self.options[worse]) for better, worse in places]
@@ -194,6 +197,7 @@ class StrictPair(NamedTuple):
     not.
 
     weight: the judgement's, which all pairs that it orders share; of two ratings the smaller one.
+    annotator: who said so, by number.
     """
 
     group: int
@@ -201,6 +205,7 @@ class StrictPair(NamedTuple):
     worse: int
     weight: float
     doubt: float
+    annotator: int
 
 
 def pairs_said(groups: Sequence[JudgedGroup]) -> list[StrictPair]:
@@ -217,14 +222,14 @@ def pairs_said(groups: Sequence[JudgedGroup]) -> list[StrictPair]:
     ]
 
 
-def _said(g: JudgedGroup) -> Iterator[tuple[int, int, float, float]]:
-    """(better, worse, weight, doubt)."""
+def _said(g: JudgedGroup) -> Iterator[tuple[int, int, float, float, int]]:
+    """(better, worse, weight, doubt, annotator)."""
     judgements = counting(g.judgements)
     for j in judgements:
-        pairs = j.pairs
-        yield from ((better, worse, j.weight / len(pairs), j.doubt) for better, worse in pairs)
+        pairs, doubt = j.pairs, j.doubt or 0.0
+        yield from ((*pair, j.weight / len(pairs), doubt, j.annotator) for pair in pairs)
     yield from (
-        (a.options[0], b.options[0], min(a.weight, b.weight), 0.0)
+        (a.options[0], b.options[0], min(a.weight, b.weight), 0.0, a.annotator)
         for a, b in rated_pairs(judgements)
     )
 

@@ -208,12 +208,12 @@ def choice_of(
         return Judgement((numbers[WRITTEN], numbers[original]), None, annotator)
     kind, order = _order(record)
     tied: tuple[int, ...] = ()
-    wanted = doubt = 0.0
+    wanted, doubt = 0.0, None
     if isinstance(choice, Ranking) and 1 < len(choice.order) < len(order):
         tied = tuple(map(len, choice.order))
     elif isinstance(choice, Comparison) and choice.preferred is not None:
         wanted = margin * ((choice.strength or 1) - 1) + float(record.meta.get("margin", 0.0))
-        doubt = 0.0 if choice.probability is None else 1 - choice.probability
+        doubt = None if choice.probability is None else 1 - choice.probability
     shown = {option.id: option.shown_at for option in record.options}
     return Judgement(
         tuple(numbers[name] for name in order),
