@@ -183,6 +183,8 @@ def _rows(report: RewardReport) -> Iterator[tuple[str, str, str]]:
             ("  accuracy there", members.when_unanimous, ""),
             ("  elsewhere", members.when_split, ""),
         )
+    for rule in report.rules:
+        yield f"rule {rule.rule}", rule.accuracy.percent, f"of {rule.answers:,} answers {rule.told}"
     for group in report.groups:
         yield group.name, group.accuracy.percent, f"accuracy on {group.pairs:,} pairs"
     if report.outliers is not None:

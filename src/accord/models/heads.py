@@ -2,8 +2,9 @@
 
 Objectives: one output each, weighed together. Distributions: a head that says how much annotators
 differ in what they know or want and the feedback does not show (Siththaranjan, Laidlaw and
-Hadfield-Menell 2023). Steps: a process reward model scores each at its last token as the logit of
-"not bad" (Lightman et al. 2023).
+Hadfield-Menell 2023). Rules: beside the score, one output each, the logit of "this response keeps
+the rule" (as the rule-conditional reward model of Glaese et al. 2022). Steps: a process reward
+model scores each at its last token as the logit of "not bad" (Lightman et al. 2023).
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ class HeadForm:
     steps: where a response is scored. end: at its last token; min: its worst step; product:
     log-probability that no step is bad; last: its last step. separator: what divides a response
     into steps.
+    rules: names of rules, an output each after those of the score.
     """
 
     kind: Kind = "point"
@@ -46,12 +48,17 @@ class HeadForm:
     risk: float = 0.0
     steps: Steps = "end"
     separator: str = "\n"
+    rules: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if sum((self.kind != "point", bool(self.objectives), self.steps != "end")) > 1:
             raise ValueError(
                 "a head has objectives, or a distribution, or scores steps; not several of these"
             )
+        if self.rules and (self.kind != "point" or self.steps != "end"):
+            raise ValueError("rules stand beside a score at a response's end, and no distribution")
+        if len(set(self.rules)) < len(self.rules):
+            raise ValueError(f"rules repeat: {', '.join(self.rules)}")
         if self.read == "quantile" and not 0 < self.risk < 1:
             raise ValueError(f"a quantile lies between 0 and 1, not at {self.risk:g}")
         if self.atoms < 2:
@@ -62,17 +69,25 @@ class HeadForm:
         """From JSON values."""
         return cls(
             **values
-            | {"objectives": tuple((name, weight) for name, weight in values["objectives"])}
+            | {
+                "objectives": tuple((name, weight) for name, weight in values["objectives"]),
+                "rules": tuple(values.get("rules", ())),
+            }
         )
 
     @property
     def outputs(self) -> int:
         """Numbers the head gives per position."""
         return {
-            "point": max(1, len(self.objectives)),
+            "point": self.first_rule + len(self.rules),
             "mean_variance": 2,
             "categorical": self.atoms,
         }[self.kind]
+
+    @property
+    def first_rule(self) -> int:
+        """Outputs before those of the rules."""
+        return max(1, len(self.objectives))
 
     def head(self, hidden: int, seed: int) -> ScalarHead | VectorHead:
         """A new head of this form."""
@@ -85,10 +100,11 @@ class HeadForm:
     def score(self, outputs: Tensor) -> Tensor:
         """Head outputs [P] or [P, O] to scores [P]."""
         if self.kind == "point":
+            outputs = outputs if outputs.ndim > 1 else outputs[:, None]
             if not self.objectives:
-                return outputs
+                return outputs[:, 0]
             weights = outputs.new_tensor([weight for _, weight in self.objectives])
-            return (outputs if outputs.ndim > 1 else outputs[:, None]) @ weights
+            return outputs[:, : self.first_rule] @ weights
         if self.read == "quantile":
             return self._quantile(outputs)
         mean, deviation = self.moments(outputs)
@@ -174,7 +190,8 @@ def value_head(
     if form.kind == "mean_variance":
         weights = rows.new_tensor([1.0, 0.0])
     else:
-        weights = rows.new_tensor([weight for _, weight in form.objectives] or [1.0])
+        of_score = [weight for _, weight in form.objectives] or [1.0]
+        weights = rows.new_tensor(of_score + [0.0] * len(form.rules))
     value.weight.copy_(weights @ rows / scale)
     value.bias.copy_(((weights @ bias) - centre) / scale)
     return value

@@ -82,7 +82,8 @@ class RewardModel:
     ) -> Tensor:
         """What heads of several outputs say, before weighing and reading: [E, R, O], on the CPU.
 
-        O are the objectives, or the parameters of a distribution (see `HeadForm.moments`).
+        O are the objectives (or the score) and the rules, or the parameters of a distribution (see
+        `HeadForm.moments`).
         """
         parts = [score_members(self.members, s) for s in self._streams(groups, micro_batch_tokens)]
         if parts[0][0].outputs_RO is None:
@@ -94,6 +95,18 @@ class RewardModel:
             ],
             1,
         )
+
+    def rule_probabilities(
+        self, groups: Sequence[PromptGroup], micro_batch_tokens: int = SCORING_TOKENS
+    ) -> Tensor:
+        """P(the response keeps the rule) by the members' mean logit, of all responses in order and
+        the form's rules: [R, J], on the CPU. Raises DataError where no rule was learned."""
+        if not self.form.rules:
+            raise DataError(
+                "this reward model has no heads for rules", "train one with rules in its stage"
+            )
+        logits_ERO = self.outputs(groups, micro_batch_tokens)
+        return torch.sigmoid(logits_ERO[..., self.form.first_rule :].mean(0))
 
     @torch.no_grad()
     def step_scores(
@@ -201,6 +214,8 @@ class RewardModel:
             ],
             "probe_scores": _probe_scores(self, probes).tolist(),
         }
+        if self.form.rules:
+            record["probe_rules"] = _probe_rules(self, probes).tolist()
         (folder / FILE).write_text(json.dumps(record, indent=1))
 
     @classmethod
@@ -238,6 +253,11 @@ def _probe_scores(model: RewardModel, probes: Sequence[PromptGroup]) -> Tensor:
     return model.score(probes)
 
 
+@precision.exact()
+def _probe_rules(model: RewardModel, probes: Sequence[PromptGroup]) -> Tensor:
+    return model.rule_probabilities(probes)
+
+
 def read_probes(folder: Path) -> list[PromptGroup]:
     """What a saved reward model scored when it was saved."""
     return _probes(json.loads((folder / FILE).read_text()))
@@ -249,7 +269,10 @@ def _probes(record: dict[str, Any]) -> list[PromptGroup]:
 
 def _check_probes(model: RewardModel, record: dict[str, Any], folder: Path, bound: float) -> None:
     probes = _probes(record)
-    worst = float((_probe_scores(model, probes) - torch.tensor(record["probe_scores"])).abs().max())
+    off = [_probe_scores(model, probes) - torch.tensor(record["probe_scores"])]
+    if model.form.rules:
+        off.append(_probe_rules(model, probes) - torch.tensor(record["probe_rules"]))
+    worst = float(torch.cat([part.flatten() for part in off]).abs().max())
     if not worst <= bound:
         raise RunError(
             f"the reward model in {folder} scores its own probes {worst:.3g} off what was saved",

@@ -18,10 +18,12 @@ from accord.errors import DataError
 from accord.examine import reward_probes
 from accord.examine.reward_card import RewardCard, card
 from accord.examine.rewriting import BROKEN, SAME, STYLES
+from accord.examine.rule_card import RuleCard, rule_card
 from accord.feedback import agreement
 from accord.feedback.messages import Message, plain
 from accord.feedback.records import Comparison, Feedback
-from accord.runs.reward_scorers import RewardScorer
+from accord.runs.reward_scorers import OwnScorer, RewardScorer
+from accord.runs.stages.rules_said import RuleBook, RuleConfig
 from accord.seeds import derive_seed, generator
 from accord.statistics.intervals import Array, Index
 from accord.statistics.means import Estimate, share_mean
@@ -47,7 +49,8 @@ class RewardReport(BaseModel):
     accuracy that the labels' own agreement allows, where pairs were judged more than once;
     wrong_prompt: accuracy when both responses are scored with another pair's prompt (.5 where all
     of it hangs on the prompt); own_answer: how often the better response beats another prompt's
-    better one; not_measurable: which measures there are none of, and why."""
+    better one; rules: what its heads for rules know, by the answers among the judgements;
+    not_measurable: which measures there are none of, and why."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -64,6 +67,7 @@ class RewardReport(BaseModel):
     groups: list[reward_probes.Group]
     outliers: reward_probes.Outliers | None
     best_of: list[reward_probes.BestOfGain]
+    rules: list[RuleCard] = []
     not_measurable: dict[str, str]
 
 
@@ -201,7 +205,8 @@ def examine_reward(
         for name, style in STYLES.items()
     }
     outliers, why = _outliers(scorer, pairs, samples)
-    missing |= why | {"best of n": NO_TABLE}
+    rules, unknown = _rules(scorer, records)
+    missing |= why | unknown | {"best of n": NO_TABLE}
     return RewardReport(
         reward=scorer.name,
         left_out=left_out,
@@ -219,8 +224,42 @@ def examine_reward(
         ],
         outliers=outliers,
         best_of=[],
+        rules=rules,
         not_measurable=missing,
     )
+
+
+def _rules(
+    scorer: RewardScorer, records: Sequence[Feedback]
+) -> tuple[list[RuleCard], dict[str, str]]:
+    """Of a model with heads for rules, by what its training took for keeping and breaking them."""
+    if not isinstance(scorer, OwnScorer) or not scorer.model.form.rules:
+        return [], {}
+    names, stated = scorer.model.form.rules, scorer.model.notes.get("rules", {})
+    book = RuleBook({name: RuleConfig.model_validate(stated[name]) for name in names})
+    rows, said = list[tuple[Prompt, str]](), list[tuple[int, int, bool]]()
+    for record in records:
+        if not book.about(record) or len(record.options) != 1:
+            continue
+        text = _answer(record.options[0].content)
+        if text is None or not (answers := book.read(record).answers):
+            continue
+        said += [(len(rows), rule, kept) for rule, kept in answers]
+        rows.append((record.asked, text))
+    if not rows:
+        return [], {"rules": f"no record answers whether {', '.join(names)} is kept"}
+    p_BJ = scorer.rules(rows)
+    prompts = np.unique([json.dumps(prompt) for prompt, _ in rows], return_inverse=True)[1]
+    found, missing = [], {}
+    for number, name in enumerate(names):
+        about = [(n, kept) for n, rule, kept in said if rule == number and np.isfinite(p_BJ[n, 0])]
+        if about:
+            at = [n for n, _ in about]
+            kept_B = np.array([kept for _, kept in about])
+            found.append(rule_card(name, p_BJ[at, number], kept_B, prompts[at].tolist()))
+        else:
+            missing[f"rule {name}"] = "no answer to it about a response that fits the model"
+    return found, missing
 
 
 def _texts(pairs: Sequence[JudgedPair]) -> tuple[list[str], list[str]]:

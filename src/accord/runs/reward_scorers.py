@@ -90,6 +90,16 @@ class OwnScorer:
             parts.append(lm.hidden(held)[held.last_R].float().cpu())
         return torch.cat(parts).numpy().astype(np.float64) if parts else None
 
+    def rules(self, rows: Rows) -> Array:
+        """P(kept) of each of the model's rules: [B, J]."""
+        groups, names = self._groups(rows), self.model.form.rules
+        found = np.full((len(rows), len(names)), nan)
+        at = [n for n, group in enumerate(groups) if group is not None]
+        if at:
+            kept = [group for group in groups if group is not None]
+            found[at] = self.model.rule_probabilities(kept).double().numpy()
+        return found
+
     def _scored(self, rows: Rows, micro_batch_tokens: int) -> Array:
         groups = self._groups(rows)
         found = np.full((self.model.size, len(rows)), nan)

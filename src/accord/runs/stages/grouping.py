@@ -5,10 +5,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from accord.feedback.records import (
+    AttributeComparison,
     BestWorst,
+    Choice,
     Comparison,
     Correction,
     Demonstration,
@@ -19,6 +21,7 @@ from accord.feedback.records import (
 from accord.learning.judgements import JudgedGroup, Judgement, JudgementKind
 from accord.learning.likelihoods import MOST_TIED
 from accord.runs.stages.answers import THUMB, RatingScales, bad
+from accord.runs.stages.rules_said import RuleScales
 from accord.runs.stages.usable import WRITTEN, Response, prompt_key, responses
 from accord.text.packing import PromptGroup, join
 from accord.text.steps import Decode, step_ends
@@ -34,7 +37,8 @@ class GroupReader:
     "Both bad" is a tie, a ranking called all bad its order; where there are thumbs, so that it is
     known what "bad" means, each is also a thumb down for all its options.
 
-    annotators: the number of each, by name; margin: utility asked for per step of a comparison's
+    rules: what is said of rules, each an output of its own; annotators: the number of each, by
+    name; margin: utility asked for per step of a comparison's
     strength above 1; limit: response tokens at which longer responses were cut (None: none was).
     """
 
@@ -45,6 +49,7 @@ class GroupReader:
     margin: float
     decode: Decode
     limit: int | None
+    rules: RuleScales = field(default_factory=RuleScales)
 
     def group(self, rows: Sequence[Feedback]) -> JudgedGroup | None:
         """All that was said about one prompt; None when nothing of it can be used."""
@@ -91,6 +96,8 @@ class GroupReader:
     ) -> list[Judgement]:
         """`numbers`: place of each response in the group, whose responses so far are `parts`."""
         annotator = self.annotators[record.annotator]
+        if self.rules.book.about(record):
+            return self._of_rules(record, numbers, annotator, parts)
         levels = self.scales.levels(record)
         if isinstance(record.choice, StepLabels):
             (place,) = numbers.values()
@@ -104,6 +111,32 @@ class GroupReader:
             ]
         compared = [] if unordered(record) else self._choice(record, numbers, annotator, parts)
         return compared + self._thumbs_down(record, numbers.values(), annotator)
+
+    def _of_rules(
+        self,
+        record: Feedback,
+        numbers: Mapping[str, int],
+        annotator: int,
+        parts: Sequence[PromptGroup],
+    ) -> list[Judgement]:
+        """Answers on a rule's scale, and comparisons by its output."""
+        rules, said, found = self.rules, self.rules.book.read(record), list[Judgement]()
+        for rule, kept in said.answers:
+            scale, (place,) = rules.scale_of(rule), numbers.values()
+            if scale is not None:
+                facet = rules.first_facet + rule
+                yes = Judgement((place,), None, annotator, "rating", facet=facet, scale=scale)
+                found.append(replace(yes, level=int(kept)))
+        if said.compared and equal(*(parts[place] for place in numbers.values())):
+            self.left_out[f"{record.kind} of equal responses"] += 1
+            return found
+        return found + [
+            replace(
+                compared_by(part, record, numbers, annotator, self.margin),
+                facet=rules.first_facet + rule,
+            )
+            for rule, part in said.compared
+        ]
 
     def _thumbs_down(
         self, record: Feedback, places: Iterable[int], annotator: int
@@ -206,7 +239,20 @@ def choice_of(
     if isinstance(choice, Correction):
         original = record.options[0].id
         return Judgement((numbers[WRITTEN], numbers[original]), None, annotator)
-    kind, order = _order(record)
+    if isinstance(choice, AttributeComparison):
+        raise TypeError("an attribute_comparison has a choice for each attribute")
+    return compared_by(choice, record, numbers, annotator, margin)
+
+
+def compared_by(
+    choice: Choice,
+    record: Feedback,
+    numbers: Mapping[str, int],
+    annotator: int,
+    margin: float = 0.0,
+) -> Judgement:
+    """A choice among the options of a record, whole or one of its parts."""
+    kind, order = _order(choice, record)
     tied: tuple[int, ...] = ()
     wanted, doubt = 0.0, None
     if isinstance(choice, Ranking) and 1 < len(choice.order) < len(order):
@@ -226,9 +272,8 @@ def choice_of(
     )
 
 
-def _order(record: Feedback) -> tuple[JudgementKind, list[str]]:
-    """(what a choice says of its options, their names in the order in which it says so)."""
-    choice = record.choice
+def _order(choice: Choice, record: Feedback) -> tuple[JudgementKind, list[str]]:
+    """(what a choice says of a record's options, their names in the order in which it says so)."""
     if isinstance(choice, Ranking):
         if len(choice.order) == 1:
             return "tie", record.shown

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,7 @@ from accord.runs.reading import read_records
 from accord.runs.stages.answers import THUMB, RatingScales, answers, bad, find_scales
 from accord.runs.stages.grouping import GroupReader, Tokens, unordered
 from accord.runs.stages.lengths import apply_lengths
+from accord.runs.stages.rules_said import RuleConfig, RuleScales, find_rules
 from accord.runs.stages.usable import Response, prompt_key, responses, row_name, usable
 from accord.statistics.intervals import Z95
 from accord.text.encoding import Encoder, Example, Prompt
@@ -53,6 +54,7 @@ class JudgedData:
     annotators: list[str]
     left_out: dict[str, int]
     scales: tuple[RatingScale, ...] = ()
+    rules: RuleScales = field(default_factory=RuleScales)
 
     @property
     def comparing(self) -> set[str]:
@@ -85,18 +87,19 @@ def read_judged(
     margin: float = 0.0,
     ratings: bool = False,
     objectives: Sequence[str] = (),
+    rules: Mapping[str, RuleConfig] | None = None,
 ) -> JudgedData:
     """Tokenise all responses and turn records into judgements.
 
     Used are comparisons, rankings, best/worst, corrections (the edit over the original) and
     demonstrations (chosen over the other responses to their prompt); with `ratings` also ratings
-    (of the `objectives`), thumbs and step labels, which
-    compare nothing. `reference`: see `load_records`; `margin`: utility asked for per step of a
-    comparison's strength above
-    1. What cannot be used is left out, counted by reason; the table of lengths is shown and stored.
+    (of the `objectives`), thumbs and step labels, which compare nothing; with `rules` flags, spans,
+    critiques and comparisons by attribute as these state. `reference`: see `load_records`;
+    `margin`: utility asked for per step of a comparison's strength above 1. What cannot be used is
+    left out, counted by reason; the table of lengths is shown and stored.
     """
     read = load_records(reference, context)
-    said = _said_by_prompt(read.records, ratings, objectives)
+    said = _said_by_prompt(read.records, ratings, objectives, rules or {})
     if not said.by_prompt:
         raise DataError(
             f"{name_of(reference)}: nothing here {'judges' if ratings else 'compares'} responses: "
@@ -108,7 +111,7 @@ def read_judged(
     limit = cut_at if isinstance(cut_at, int) else None
     annotators, decode = said.annotators, decoder(model.tokenizer)
     who = {name: number for number, name in enumerate(annotators)}
-    reader = GroupReader(tokens, who, said.scales, said.left_out, margin, decode, limit)
+    reader = GroupReader(tokens, who, said.scales, said.left_out, margin, decode, limit, said.rules)
     read_groups = (reader.group(rows) for rows in said.by_prompt.values())
     groups = [group for group in read_groups if group is not None]
     if not groups:
@@ -118,7 +121,8 @@ def read_judged(
             "raise the token limits",
         )
     _say_judged(groups, said, margin, context)
-    return JudgedData(groups, annotators, dict(said.left_out), said.scales.scales)
+    scales = (*said.scales.scales, *said.rules.scales)
+    return JudgedData(groups, annotators, dict(said.left_out), scales, said.rules)
 
 
 @dataclass(frozen=True)
@@ -132,6 +136,7 @@ class SaidByPrompt:
     records: list[Feedback]
     by_prompt: dict[str, list[Feedback]]
     scales: RatingScales
+    rules: RuleScales
     left_out: Counter[str]
 
     @property
@@ -146,12 +151,22 @@ class SaidByPrompt:
 
 
 def _said_by_prompt(
-    everything: Sequence[Feedback], ratings: bool, objectives: Sequence[str]
+    everything: Sequence[Feedback],
+    ratings: bool,
+    objectives: Sequence[str],
+    rules: Mapping[str, RuleConfig],
 ) -> SaidByPrompt:
     records, silent = usable(everything)
     scales = find_scales(records, objectives) if ratings else find_scales(())
-    said = SaidByPrompt(records, {}, scales, Counter(scales.left_out) + silent)
+    left_out = Counter(scales.left_out) + silent
+    first = max(1, len(objectives))  # outputs of the head before those of rules
+    found = find_rules(records, rules, len(scales.scales), first, left_out)
+    said = SaidByPrompt(records, {}, scales, found, left_out)
     for record in records:
+        if found.book.about(record):
+            if found.learned_from(record):
+                said.by_prompt.setdefault(prompt_key(record), []).append(record)
+            continue  # what else it says is counted with the rules
         levels = scales.levels(record)
         if not levels and ratings and answers(record):
             continue  # counted with its scale
@@ -171,6 +186,9 @@ def _say_judged(
         f"{sum(len(g.judgements) for g in groups):,} judgements on {len(groups):,} prompts; "
         f"left out: {by_reason(said.left_out) or 0}"
     )
+    for name, count in zip(said.rules.book.rules, said.rules.counts, strict=True):
+        known = "" if count.settled else "; which side is kept is not known, so it has no P(kept)"
+        context.say(f"rule {name}: {count}{known}")
     _say_half_used(said.records, margin, said.thumbs, context)
     if any(both := contradictions(groups)):
         context.say(

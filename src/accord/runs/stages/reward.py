@@ -16,6 +16,7 @@ from accord.runs.inputs import EstimatesName, GoldName, Judgements, PolicyName
 from accord.runs.plan import Plan
 from accord.runs.stage import Stage, StageResult
 from accord.runs.stages.aside import left_to_train
+from accord.runs.stages.rules_said import RuleConfig
 from accord.runs.stages.settings import Aside, LengthConfig, ReadsData, TrainingConfig, assumed
 from accord.validation import Settings
 
@@ -98,6 +99,13 @@ class RewardConfig(ReadsData, TrainingConfig, RewardSettings):
             " attribute alone."
         ),
     )
+    rules: dict[str, RuleConfig] = Field(
+        {},
+        description=(
+            "Named rules, a head each that says P(the response keeps it), learned beside the score"
+            " from flags, spans, critiques and comparisons by attribute."
+        ),
+    )
     distribution: DistributionConfig | None = Field(
         None,
         description="Learn a distribution of rewards per response, from choices among responses.",
@@ -156,9 +164,14 @@ class RewardConfig(ReadsData, TrainingConfig, RewardSettings):
                 "a distribution takes annotators as part of the hidden context: leave out"
                 " annotators and effects"
             )
-        if self.rows == "pair" and (self.objectives or self.steps != "end"):
+        if self.rows == "pair" and (self.objectives or self.rules or self.steps != "end"):
             raise ValueError(
-                "rows: pair reads what compares responses only: leave out objectives and steps"
+                "rows: pair reads what compares responses only: leave out objectives, rules and"
+                " steps"
+            )
+        if self.rules and (self.distribution is not None or self.steps != "end"):
+            raise ValueError(
+                "rules stand beside a score at a response's end: leave out distribution and steps"
             )
         if self.distribution is not None and self.margin:
             raise ValueError("a distribution knows no margin: leave it out")
@@ -182,7 +195,11 @@ class RewardConfig(ReadsData, TrainingConfig, RewardSettings):
         several = tuple(self.objectives.items()) if len(self.objectives) > 1 else ()
         found = self.distribution.model_dump() if self.distribution else {}
         return HeadForm(
-            objectives=several, steps=self.steps, separator=self.step_separator, **found
+            objectives=several,
+            steps=self.steps,
+            separator=self.step_separator,
+            rules=tuple(self.rules),
+            **found,
         )
 
 
@@ -283,6 +300,7 @@ def _train(
     from accord.learning.calibration import fit_centre, fit_temperature
     from accord.learning.judgements import strict_pairs
     from accord.learning.reward import train_reward
+    from accord.learning.rule_heads import rule_answers, settle_rules, start_rules
     from accord.models.ensembles import build_members
     from accord.models.reward_model import RewardModel
 
@@ -291,6 +309,7 @@ def _train(
     model = RewardModel.untrained(
         build_members(trunk, config.members, context.seed, config.trunk, lora, config.head())
     )
+    start_rules(model, [count.share for count in data.judged.rules.counts])
     result = train_reward(
         model,
         data.train,
@@ -301,6 +320,8 @@ def _train(
         data.judged.scales,
         seed=context.seed,
     )
+    settle_rules(model, result.learned, rule_answers(data.train, model.form.first_rule))
+    model.notes["rules"] = {name: rule.model_dump() for name, rule in config.rules.items()}
     fit_centre(model, reference, config.micro_batch_tokens)
     if strict_pairs(data.heldout):
         fit_temperature(model, data.heldout, config.micro_batch_tokens)
@@ -386,6 +407,7 @@ def _read(
         context,
         config.margin,
         objectives=list(config.objectives),
+        rules=config.rules,
         ratings=config.distribution is None and config.rows == "prompt",
     )
 

@@ -10,12 +10,14 @@ import numpy as np
 import torch
 
 from accord.examine.reward_card import RewardCard, card
+from accord.examine.rule_card import RuleCard, rule_card
 from accord.feedback.words import counted
 from accord.files import write_json
 from accord.learning.annotators import describe_annotators
 from accord.learning.calibration import context_explained, pair_gaps
 from accord.learning.judgements import JudgedGroup, strict_pairs
 from accord.learning.reward import RewardResult, describe
+from accord.learning.rule_heads import rule_answers
 from accord.learning.settings import RewardSettings
 from accord.models.reward_model import RewardModel
 from accord.runs.context import StageContext
@@ -47,6 +49,17 @@ def report(
             model, [g.group for g in heldout], settings.micro_batch_tokens
         )
     summary = f"{counted(model.size, 'member')}; "
+    if rules := rule_cards(model, heldout, settings.micro_batch_tokens):
+        artefacts["rules"] = context.folder / "rules.json"
+        write_json(artefacts["rules"], [one.model_dump(mode="json") for one in rules])
+        for one in rules:
+            context.say(f"held out, rule {one}")
+            values |= {
+                f"rule.{one.rule}.accuracy": one.accuracy.value,
+                f"rule.{one.rule}.log_loss": one.log_loss.value,
+            } | ({} if one.auc is None else {f"rule.{one.rule}.auc": one.auc})
+        worst = min(rules, key=lambda one: one.accuracy.value - one.guess)
+        summary += f"{counted(len(rules), 'rule')}, {worst.rule} the least known; "
     if not strict_pairs(heldout):
         summary += (
             f"held-out NLL {result.heldout_nll:.3f} nats per judgement; no held-out pair to check"
@@ -68,12 +81,32 @@ def report(
 def _annotators(model: RewardModel, result: RewardResult, judged: JudgedData) -> dict[str, object]:
     """In units of the score where ratings are of the score; objectives and steps have scales of
     their own."""
-    scored = model.form.steps == "end" and not model.form.objectives
+    form = model.form
+    scored = form.steps == "end" and not form.objectives and not form.rules
     centre_E, scale = (model.centre_E, model.scale) if scored else (torch.zeros(model.size), 1.0)
     described = describe_annotators(
         result.learned, centre_E, scale, judged.annotators, judged.scales
     )
     return {"unit": "score" if scored else "raw reward", **described}
+
+
+def rule_cards(
+    model: RewardModel, groups: Sequence[JudgedGroup], micro_batch_tokens: int
+) -> list[RuleCard]:
+    """How well each rule's head predicts the answers in these groups, of the rules that have
+    any."""
+    answers = rule_answers(groups, model.form.first_rule) if model.form.rules else []
+    if not answers:
+        return []
+    p_RJ = model.rule_probabilities([g.group for g in groups], micro_batch_tokens).double().numpy()
+    found = []
+    for number, name in enumerate(model.form.rules):
+        about = [a for a in answers if a.rule == number]
+        if about:
+            p_B = p_RJ[[a.response for a in about], number]
+            kept_B = np.array([a.kept for a in about])
+            found.append(rule_card(name, p_B, kept_B, [a.prompt for a in about]))
+    return found
 
 
 def _card(
