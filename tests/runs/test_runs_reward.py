@@ -456,7 +456,7 @@ def test_a_distribution_with_adapters(tmp_path: Path) -> None:
     ("more", "message"),
     [
         ("trunk: adapters", "set lora"),
-        ("rows: pair, steps: min", "leave out objectives and steps"),
+        ("rows: pair, steps: min", "leave out objectives, rules and steps"),
         ("steps: min, objectives: {a: 1.0, b: 1.0}", "objectives and steps are different heads"),
         ("distribution: {kind: categorical}, effects: joint", "part of the hidden context"),
         ("distribution: {kind: categorical}, margin: 1.0", "knows no margin"),
