@@ -31,7 +31,7 @@ ROOMS = {
         "losses", "likelihoods", "advantages", "on_policy", "preference", "reward", "scored_text",
         "supervised", "unpaired",
     ),
-    "oversight": ("constitution",),
+    "oversight": ("constitution", "drafts", "critics", "revisers", "chains"),
     "examine": ("kl", "winrate", "overoptimisation", "reward_card", "evidence", "verdict"),
     "runs": ("recipe", "parameters", "registry", "stage", "runner", "study"),
 }  # fmt: skip

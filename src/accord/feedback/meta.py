@@ -43,8 +43,9 @@ def check_meta(meta: Mapping[str, Any]) -> None:
                 raise ValueError(
                     f"meta.{'.'.join(map(str, (name, *first['loc'])))}: {first['msg']}"
                 ) from None
-    if not isinstance(meta.get("parent", ""), str):
-        raise ValueError(f"meta.parent is the id of a record, not {meta['parent']!r}")
+    for name in ("parent", "critique"):
+        if not isinstance(meta.get(name, ""), str):
+            raise ValueError(f"meta.{name} is the id of a record, not {meta[name]!r}")
     finished = meta.get("finished", True)
     if not all(
         isinstance(one, bool)

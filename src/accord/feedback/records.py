@@ -29,6 +29,8 @@ __all__ = ["Clip", "Content", "Message", "plain", "to_json"]  # with the record,
 VERSION = 2
 """Of the fields of a record. 1 (records without a version): messages of role and text alone, the
 weight in `meta`."""
+WRITTEN = "(written)"
+"""The name, within its record, of the response an annotator wrote: of `meta.finished`, too."""
 
 
 class Option(RecordModel):

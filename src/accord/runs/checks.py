@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from accord.errors import AccordError, ConfigError
+from accord.oversight.constitution import read_constitution
 from accord.runs import environment
 from accord.runs.contents import check_unchanged
 from accord.runs.context import ALLOWED, RESULT, StageContext, StageProgress, stage_folders
@@ -142,6 +143,8 @@ def _look(one: Named, context: StageContext, start: bool) -> None:
             and not one.reference.startswith(REFERENCE)
         ):
             raise _unreachable(one.reference)
+    elif one.kind == "constitution":
+        read_constitution(one.reference)
     elif one.reference.startswith(REFERENCE):
         context.made(one.reference)
     elif one.kind in DATA:

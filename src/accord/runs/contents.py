@@ -14,6 +14,7 @@ from pathlib import Path
 
 from accord.errors import ConfigError
 from accord.files import digest, write_json
+from accord.oversight.constitution import read_constitution
 from accord.runs.context import StageContext, hash_made, recorded_inputs
 from accord.runs.environment import is_installed
 from accord.runs.inputs import DATA, REFERENCE, Named, named
@@ -66,7 +67,9 @@ def _contents(
     name stands for its content where nothing of it is on this disk. `outside`: not what earlier
     stages made."""
     for one in named(config):
-        if not one.reference.startswith(REFERENCE):
+        if one.kind == "constitution":
+            yield one.reference, read_constitution(one.reference).guideline
+        elif not one.reference.startswith(REFERENCE):
             yield from _of_data(one) if one.kind in DATA else _of_model(one.reference)
         elif not outside and (made := context.made(one.reference)) is not None:
             yield one.reference, hash_made(made)

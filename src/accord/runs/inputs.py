@@ -17,7 +17,7 @@ from accord.feedback.formats.source import DataSource, DataSpec
 REFERENCE = "stage:"
 Kind = Literal[
     "policy", "reward model", "judgements", "demonstrations", "prompts", "texts", "gold reward", "annotator estimates",  # noqa: E501
-    "card of a reward model", "points of a policy", "samples",
+    "card of a reward model", "points of a policy", "samples", "constitution",
 ]  # fmt: skip
 DATA: tuple[Kind, ...] = ("judgements", "demonstrations", "prompts", "texts")
 RECORDS: tuple[Kind, ...] = ("judgements", "demonstrations")
@@ -39,6 +39,7 @@ EstimatesName = Annotated[str, Names("annotator estimates")]
 CardName = Annotated[str, Names("card of a reward model")]
 PointsName = Annotated[str, Names("points of a policy")]
 SamplesName = Annotated[str, Names("samples")]
+ConstitutionName = Annotated[str, Names("constitution")]
 Judgements = Annotated[DataSpec, Names("judgements")]
 Demonstrations = Annotated[DataSpec, Names("demonstrations")]
 Prompts = Annotated[DataSpec, Names("prompts")]

@@ -26,6 +26,8 @@ _BUILTIN = {
     "reinforce": "accord.runs.stages.ppo:Reinforce",
     "dpo": "accord.runs.stages.dpo:Dpo",
     "kto": "accord.runs.stages.kto:Kto",
+    "revise": "accord.runs.stages.revise:Revise",
+    "violations": "accord.runs.stages.violations:Violations",
     "score": "accord.runs.stages.score:Score",
     "best_of_n": "accord.runs.stages.best_of_n:BestOfN",
     "failures": "accord.runs.stages.failures:Failures",

@@ -19,6 +19,7 @@ CALLED_AS = {
     "reward function": "it is called as f(prompts, responses), or as TRL does",
     "judge": "it is called as f(prompt, first, second)",
     "classifier": "it is called as f(texts)",
+    "critic": "it is called as f(prompt, response), and gives spans",
 }
 """How a function of each kind is called."""
 

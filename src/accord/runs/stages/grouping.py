@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from accord.feedback.records import (
+    WRITTEN,
     AttributeComparison,
     BestWorst,
     Choice,
@@ -22,7 +23,7 @@ from accord.learning.judgements import JudgedGroup, Judgement, JudgementKind
 from accord.learning.likelihoods import MOST_TIED
 from accord.runs.stages.answers import THUMB, RatingScales, bad
 from accord.runs.stages.rules_said import RuleScales
-from accord.runs.stages.usable import WRITTEN, Response, prompt_key, responses
+from accord.runs.stages.usable import Response, prompt_key, responses
 from accord.text.packing import PromptGroup, join
 from accord.text.steps import Decode, step_ends
 

@@ -61,6 +61,7 @@ class Reviews(Stage):
         "sft": "demonstrations",
         "prompts": "prompts",
         "evaluation": "prompts",
+        "heldout": "demonstrations",
         "gold": "gold reward",
         "base": "texts",
         "base_heldout": "texts",
@@ -76,8 +77,9 @@ class Reviews(Stage):
             rows, _ = _openings(corpus.parts[part], min(SHOWN, sizes[name]), config.max_characters)
             files[name] = context.folder / f"{name}.jsonl"
             write_jsonl(files[name], rows)
+        files["heldout"], sizes["heldout"] = files["evaluation"], sizes["evaluation"]
         return Plan(
-            rows=sum(sizes.values()),
+            rows=config.sft + config.prompts + config.evaluation,
             seconds=(3 + 4 * config.gold, 8 + 16 * config.gold),
             files=files,
             notes=[f"{corpus.read:,} reviews, verified by checksum"],
@@ -105,6 +107,7 @@ class Reviews(Stage):
             values[name] = len(rows)
             artefacts[name] = context.folder / f"{name}.jsonl"
             write_jsonl(artefacts[name], rows)
+        artefacts["heldout"] = artefacts["evaluation"]  # with how people went on
         values["reviews_not_used"] = skipped
         if config.base_text:
             for name, part in (("base", base), ("base_heldout", heldout)):

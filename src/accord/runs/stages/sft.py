@@ -292,8 +292,8 @@ def _turns(record: Feedback, content: Content, turns: Turns) -> list[tuple[Promp
     """(prompt, response, whether it ended) of what is trained, see `split_conversation`; none where
     all messages have the weight
     0. A text, such as a policy's own, stays as it is, to the letter."""
-    from accord.feedback.records import to_json
-    from accord.runs.stages.usable import WRITTEN, ended
+    from accord.feedback.records import WRITTEN, to_json
+    from accord.runs.stages.usable import ended
     from accord.text.conversations import split_conversation
 
     finished = ended(record, WRITTEN)

@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from accord.feedback.records import (
+    WRITTEN,
     Clip,
     Content,
     Correction,
@@ -18,9 +19,6 @@ from accord.feedback.records import (
     plain,
     to_json,
 )
-
-WRITTEN = "(written)"
-"""The name, within its record, of the response an annotator wrote."""
 
 
 def usable(records: Sequence[Feedback]) -> tuple[list[Feedback], Counter[str]]:

@@ -1,0 +1,334 @@
+"""Critique and revision through the runner: by functions, by an endpoint that fails in every way, in
+spite of `kill -9`, and by one constitution."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from accord.errors import AccordError, ConfigError, RunError
+from accord.feedback.records import Feedback, parse_line
+from accord.oversight.constitution import read_constitution
+from accord.runs import recipe as recipes
+from accord.runs import runner
+from accord.runs.checks import check
+from accord.runs.context import StageProgress
+from scripted import Scripted, completion, scripted
+
+RULES = {
+    "id": "rules",
+    "version": "1",
+    "principles": [
+        {"id": "no-e", "text": "The response has no letter e."},
+        {"id": "no-a", "text": "The response has no letter a."},
+    ],
+}
+CRITICS = {
+    "no-e": {"function": "accord:words", "arguments": {"words": ["the", "e"]}},
+    "no-a": {"function": "accord:words", "arguments": {"words": ["a", "s"]}},
+}
+
+
+class Said(StageProgress):
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+
+def told(folder: Path, pico: str, **settings: Any) -> dict[str, Any]:
+    """A recipe with a revise stage."""
+    rules, prompts = folder / "rules.yaml", folder / "prompts.jsonl"
+    if not rules.exists():
+        rules.write_text(yaml.safe_dump(RULES))
+    rows = [{"prompt": f"This movie, number {n}, was"} for n in range(48)]
+    prompts.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    stage = {
+        "kind": "revise", "constitution": str(rules), "model": pico, "prompts": str(prompts),
+        "max_new_tokens": 8, **settings,
+    }  # fmt: skip
+    return {"name": "revising", "seed": 1, "threads": 1, "stages": {"revise": stage}}
+
+
+def asked(folder: Path, pico: str, url: str, **settings: Any) -> dict[str, Any]:
+    """The same by an endpoint."""
+    address = f"{url}#model"
+    asking = {"first_wait": 0.001, "tries": 2, **settings.pop("asking", {})}
+    return told(folder, pico, critic=address, reviser=address, asking=asking, **settings)
+
+
+def load(folder: Path, settings: dict[str, Any]) -> recipes.Recipe:
+    path = folder / "recipe.yaml"
+    path.write_text(yaml.safe_dump(settings, sort_keys=False))
+    return recipes.load(str(path))
+
+
+def run(folder: Path, settings: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    said, run_dir = Said(), folder / "run"
+    runner.execute(load(folder, settings), run_dir, (run_dir / "recipe.yaml").exists(), said, {})
+    return json.loads((run_dir / "stages/01-revise/result.json").read_text()), said.lines
+
+
+def left(folder: Path, name: str) -> list[Feedback]:
+    path = folder / "run" / "stages" / "01-revise" / f"{name}.jsonl"
+    return [parse_line(line) for line in path.read_text().splitlines()]
+
+
+def test_functions_and_samples(tmp_path: Path, pico: str) -> None:
+    settings = told(
+        tmp_path, pico, critics=CRITICS, samples=4, rounds=3, most_failed=0.9,
+        rules={"unfinished": "keep"},
+    )  # fmt: skip
+    result, lines = run(tmp_path, settings)
+    values = result["values"]
+    assert values["revised"] + values["kept"] + values["failed"] == values["prompts"] == 48
+    assert values["revised"] > 0
+    assert values["round_3.any"] < values["round_0.any"]
+    assert any("broken before" in line and "%" in line for line in lines)
+    demonstrations, unrevised = left(tmp_path, "demonstrations"), left(tmp_path, "unrevised")
+    assert [one.prompt for one in demonstrations] == [one.prompt for one in unrevised]
+    assert len(demonstrations) == values["revised"] + values["kept"]
+    guideline = read_constitution(str(tmp_path / "rules.yaml")).guideline
+    assert {one.guideline for one in demonstrations} == {guideline}
+    assert {one.guideline for one in unrevised} == {None}
+    feedback = {one.id: one for one in left(tmp_path, "feedback")}
+    for one in demonstrations:
+        if "parent" in one.meta:
+            assert feedback[one.meta["parent"]].choice.content == one.choice.content
+    assert sum(one.kind == "correction" for one in feedback.values()) == values["revisions"]
+    assert result["inputs"][str(tmp_path / "rules.yaml")] == guideline
+
+
+def politely(request: dict[str, Any]) -> str:
+    """A critique, or a revision that says what it revises."""
+    messages = request["messages"]
+    if len(messages) == 1:
+        return 'It is "bad".'
+    draft = re.search(r"number (\d+)", messages[0]["content"])
+    return f"A fine movie, number {draft[1] if draft else '?'}."
+
+
+def injected(request: dict[str, Any], number: int) -> Any:
+    """Every seventh call fails for a while, some revisions in ways of their own."""
+    if number % 7 == 0:
+        return 429, {"retry-after": "0"}, {"error": "slow down"}
+    found = politely(request)
+    row = re.search(r"number (\d+),", request["messages"][0]["content"])
+    assert row is not None
+    kind, revises = int(row[1]) % 8, len(request["messages"]) > 1
+    if kind == 1 and revises:
+        return completion("A fine mov", finish="length")
+    if kind == 2 and revises:
+        return "I'm sorry, but I can't help with that."
+    if kind == 3 and revises:
+        return f"Sure! Here is the revised response:\n\n{found}"
+    if kind == 4:
+        return {"choices": "malformed"}
+    if kind == 5 and revises:
+        return completion("")
+    return found
+
+
+def test_an_endpoint_that_fails_in_every_way(tmp_path: Path, pico: str) -> None:
+    with scripted(injected) as server:
+        settings = asked(
+            tmp_path,
+            pico,
+            server.url,
+            rounds=1,
+            most_failed=0.7,
+            asking={"tries": 8},
+            rules={"preambles": "remove"},
+        )
+        result, lines = run(tmp_path, settings)
+    values = result["values"]
+    assert (values["prompts"], values["revised"], values["failed"]) == (48, 24, 24)
+    assert values["preambles"] == 6
+    assert values["failed_rounds"] == 24
+    skips = [one for one in left(tmp_path, "feedback") if one.kind == "skip"]
+    reasons = sorted(one.choice.reason[:30] for one in skips)
+    assert len(skips) == 24
+    for part in ("was cut", "refused", "is empty", "unanswered: "):
+        assert sum(part in one.choice.reason for one in skips) == 6, reasons
+    assert any("begins" not in line and "cut off" in line for line in lines), "the rule is printed"
+    texts = [one.choice.content for one in left(tmp_path, "demonstrations")]
+    assert all(re.fullmatch(r"A fine movie, number \d+\.", text) for text in texts)
+    critiques = [one for one in left(tmp_path, "feedback") if one.kind == "critique"]
+    assert {one.annotator for one in critiques} == {f"{server.url}#model"}
+    assert values["invented_quotes"] == len(critiques)
+
+
+def test_too_many_failures_stop_it_with_what_would_help(tmp_path: Path, pico: str) -> None:
+    def answer(request: dict[str, Any], _: int) -> str:
+        return "Here is the revised response:\n" + politely(request)
+
+    with scripted(answer) as server:
+        with pytest.raises(RunError, match=r"most_failed = 0\.1 allows: .*preamble") as caught:
+            run(tmp_path, asked(tmp_path, pico, server.url, rounds=1))
+        assert "preambles: remove" in (caught.value.fix or "")
+
+
+def test_what_was_unanswered_is_asked_again_and_nothing_else(tmp_path: Path, pico: str) -> None:
+    down = [True]
+
+    def answer(request: dict[str, Any], number: int) -> Any:
+        if down[0] and len(request["messages"]) > 1 and number % 2:
+            return 500, {}, {"error": "down"}
+        return politely(request)
+
+    with scripted(answer) as server:
+        settings = asked(tmp_path, pico, server.url, rounds=1, asking={"tries": 1})
+        with pytest.raises(RunError, match="unanswered"):
+            run(tmp_path, settings)
+        down[0], before = False, len(server.asked)
+        result, _ = run(tmp_path, settings)
+        assert result["values"]["revised"] == 48
+        answered = {json.dumps(one["messages"]) for one in server.asked}
+        assert len(answered) == 96  # a critique and a revision of each, whenever
+        again = [json.dumps(one["messages"]) for one in server.asked[before:]]
+        assert len(again) == len(set(again)) < 96
+
+
+def counted(server: Scripted) -> int:
+    return len(server.asked)
+
+
+@pytest.mark.slow
+def test_kill_and_resume_ask_nothing_twice(tmp_path: Path, pico: str) -> None:
+    """Killed while it asks: the cache has every answer that came in; a call that was under way may
+    be made again, no other is."""
+    with scripted(lambda request, _: politely(request), seconds=0.03) as server:
+        settings = asked(tmp_path, pico, server.url, rounds=2, asking={"at_once": 2})
+        load(tmp_path, settings)
+        command = [sys.executable, "-m", "accord.cli", "run"]
+        start = [*command, str(tmp_path / "recipe.yaml"), "--out", str(tmp_path / "run")]
+        process = subprocess.Popen(start, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while counted(server) < 90:
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        done = subprocess.run(
+            [*command, "--resume", str(tmp_path / "run")],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        asked_for = [json.dumps(one["messages"]) for one in server.asked]
+        assert len(set(asked_for)) == 48 * 4
+        assert len(asked_for) - len(set(asked_for)) <= 2  # at_once
+    killed = {name: left(tmp_path, name) for name in ("feedback", "demonstrations")}
+    straight = tmp_path / "straight"
+    straight.mkdir()
+    with scripted(lambda request, _: politely(request)) as server:
+        run(straight, asked(straight, pico, server.url, rounds=2))
+    for name, records in killed.items():
+        assert [content(one) for one in records] == [content(one) for one in left(straight, name)]
+
+
+def content(record: Feedback) -> dict[str, Any]:
+    """A record without the address, which is another one."""
+    plain = record.model_dump(mode="json")
+    return json.loads(re.sub(r"http://[^\"]*#model", "MODEL", json.dumps(plain)))
+
+
+def test_a_constitution_that_changes_is_refused_with_both_hashes(tmp_path: Path, pico: str) -> None:
+    settings = told(
+        tmp_path, pico, critics=CRITICS, samples=2, rounds=1, most_failed=1.0, count=2,
+        rules={"unfinished": "keep"},
+    )  # fmt: skip
+    settings["stages"]["again"] = settings["stages"]["revise"]
+    before = read_constitution(str(tmp_path / "rules.yaml")).guideline
+    recipe, run_dir = load(tmp_path, settings), tmp_path / "run"
+
+    class Changing(StageProgress):
+        def begin(self, stage: str) -> None:
+            if stage == "again":
+                (tmp_path / "rules.yaml").write_text(yaml.safe_dump({**RULES, "version": "2"}))
+
+    with pytest.raises(ConfigError, match="changed since this run read it") as caught:
+        runner.execute(recipe, run_dir, False, Changing(), {})
+    after = read_constitution(str(tmp_path / "rules.yaml")).guideline
+    assert f"{before} then, {after} now" in caught.value.message
+    (tmp_path / "rules.yaml").write_text("# with a comment\n" + yaml.safe_dump(RULES))
+    runner.execute(recipe, run_dir, True, StageProgress(), {})
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"critics": CRITICS}, "name what revises"),
+        ({"samples": 2}, "name who criticises"),
+        ({"critic": "accord:nano-base", "samples": 2}, "is chosen by critics"),
+        ({"critics": {**CRITICS, "no-a": "accord:words"}, "samples": 2}, "critics.no-a: the critic accord:words"),
+        ({"critics": {"no-e": CRITICS["no-e"]}, "samples": 2}, "no function finds what breaks no-a"),
+        ({"critics": {**CRITICS, "no-i": "accord:words"}, "samples": 2}, "no-i"),
+        ({"critics": {**CRITICS, "no-a": "accord:word"}, "samples": 2}, 'did you mean "words"'),
+        ({"critics": {**CRITICS, "no-a": "nowhere:f"}, "samples": 2}, "cannot load the critic"),
+        ({"critics": {**CRITICS, "no-a": "critics_of_a_test:beyond"}, "samples": 2}, "the span [0, 99)"),
+        ({"critics": {**CRITICS, "no-a": "critics_of_a_test:fails"}, "samples": 2}, "ZeroDivisionError"),
+        ({"critic": "http://x/v1", "reviser": "http://x/v1#m"}, "which model at http://x/v1"),
+        ({"critics": CRITICS, "samples": 2, "constitution": "nowhere.yaml"}, "no constitution 'nowhere"),
+        ({"critics": CRITICS, "samples": 2, "asking": {"money": 3}}, "needs prompt_price"),
+        ({"critics": CRITICS, "reviser": "nowhere"}, "nowhere"),
+    ],
+)  # fmt: skip
+def test_what_cannot_work_is_refused_before_anything_runs(
+    tmp_path: Path,
+    pico: str,
+    settings: dict[str, Any],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "critics_of_a_test.py").write_text(
+        "def beyond(prompt, response):\n    return [(0, 99)]\n"
+        "def fails(prompt, response):\n    return 1 / 0\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(AccordError) as caught:
+        check(load(tmp_path, told(tmp_path, pico, **settings)), tmp_path / "run")
+    assert message in str(caught.value)
+
+
+def test_a_dry_run_says_what_would_be_asked(tmp_path: Path, pico: str) -> None:
+    settings = asked(tmp_path, pico, "http://127.0.0.1:9/v1", rounds=3)
+    plan = check(load(tmp_path, settings), tmp_path / "run")["revise"]
+    assert "at most 288 calls to http://127.0.0.1:9/v1#model" in plan.notes
+    assert plan.rows == 48
+
+
+def test_violations_are_compared_on_the_same_prompts(tmp_path: Path, pico: str) -> None:
+    settings = told(tmp_path, pico)
+    settings["stages"] = {
+        "violations": {
+            "kind": "violations", "models": {"one": pico, "same": pico}, "baseline": "one",
+            "constitution": str(tmp_path / "rules.yaml"), "critics": CRITICS,
+            "prompts": str(tmp_path / "prompts.jsonl"), "max_new_tokens": 40,
+        }
+    }  # fmt: skip
+    said = Said()
+    runner.execute(load(tmp_path, settings), tmp_path / "run", False, said, {})
+    folder = tmp_path / "run/stages/01-violations"
+    values = json.loads((folder / "result.json").read_text())["values"]
+    assert values["one.any"] == values["same.any"] > 0
+    assert max(values["one.no-e"], values["one.no-a"]) <= values["one.any"]
+    assert values["same.any_less"] == 0
+    file = json.loads((folder / "violations.json").read_text())
+    assert file["one"]["any"]["low"] < values["one.any"] < file["one"]["any"]["high"]
+    rows = [
+        json.loads(line)["responses"][0] for line in (folder / "one.jsonl").read_text().splitlines()
+    ]
+    broken = [bool(re.search(r"(?i)(?<!\w)(the|e)(?!\w)", text)) for text in rows]
+    assert sum(broken) / len(broken) == values["one.no-e"]
