@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
+from inspect import isawaitable
 from typing import Any
 
 from listening import listening
@@ -18,8 +19,8 @@ from listening import listening
 class Scripted:
     """What it was asked, in order, with its headers; how many calls were under way at most.
 
-    answer(request, number) -> a text, a (status, headers, body), or a whole answer. seconds: how
-    long each takes."""
+    answer(request, number) -> a text, a (status, headers, body), or a whole answer; or something to
+    wait for that gives one. seconds: how long each takes."""
 
     answer: Callable[[dict[str, Any], int], Any]
     seconds: float = 0.0
@@ -44,6 +45,8 @@ class Scripted:
         finally:
             self.under_way -= 1
         found = self.answer(self.asked[number - 1], number)
+        if isawaitable(found):
+            found = await found
         status, headers, said = found if isinstance(found, tuple) else (200, {}, found)
         if isinstance(said, str) and status == 200:
             said = completion(said)

@@ -15,8 +15,9 @@ from click.testing import CliRunner, Result
 from accord.cli.main import main
 from accord.errors import RunError
 from accord.feedback.judge_drift import judge_drift
+from accord.oversight.judge_answers import answer_in, answer_shares
 from accord.runs import judging
-from accord.runs.judges import PanelJudge, letter_of, letter_share, load_judge
+from accord.runs.judges import PanelJudge, load_judge
 from scripted import Scripted, completion, scripted
 
 ASKED = re.compile(r"Response A:\n(.*)\n\nResponse B:\n(.*)\n\nWhich response", re.DOTALL)
@@ -213,14 +214,17 @@ def test_answers_that_are_no_verdicts_are_skips(
     ],
 )
 def test_what_is_a_verdict(text: str, letter: str | None) -> None:
-    assert letter_of(text) == letter
+    assert answer_in(text, ("A", "B")) == letter
 
 
 def test_probabilities_of_the_letters() -> None:
     logps = {"A": np.log(0.6), " B": np.log(0.2), "The": np.log(0.1)}
-    assert letter_share(logps) == pytest.approx(0.75)
-    assert letter_share({"A": np.log(0.4), "The": np.log(0.5)}) is None
-    assert letter_share(None) is None
+    found = answer_shares(logps, ("A", "B"))
+    assert found is not None
+    assert found[0] == pytest.approx((0.75, 0.25))
+    assert found[1] == pytest.approx(0.8)
+    assert answer_shares({"A": np.log(0.4), "The": np.log(0.5)}, ("A", "B")) is None
+    assert answer_shares(None, ("A", "B")) is None
 
     def answer(request: dict[str, Any], number: int) -> Any:
         return completion("A", logps={"A": float(np.log(0.7)), "B": float(np.log(0.3))})

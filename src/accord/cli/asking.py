@@ -33,7 +33,7 @@ _OPTIONS = (
     ),
     click.option("--budget-calls", type=click.IntRange(0), help="Calls to endpoints at most."),
     click.option("--budget-tokens", type=click.IntRange(0), help="Tokens at most, both ways."),
-    click.option("--budget-money", type=float, help="Money at most; needs --price."),
+    click.option("--budget-money", "--budget", type=float, help="Money at most; needs --price."),
     click.option(
         "--price",
         metavar="IN,OUT",

@@ -517,6 +517,114 @@ def chat(
 DTYPES = click.Choice(["float32", "float16", "bfloat16"])
 
 
+@main.command("ask")
+@source_argument("records")
+@click.argument("out", required=False, type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--judge",
+    "judges",
+    multiple=True,
+    required=True,
+    metavar="JUDGE",
+    help="Who is asked (repeat: each writes its own records, or see --panel).",
+)
+@click.option(
+    "--form",
+    default="pairwise",
+    show_default=True,
+    type=click.Choice(["pairwise", "pointwise", "rubric"]),
+    help="Which of two is better; a score; each principle met or not.",
+)
+@click.option(
+    "--template",
+    type=click.Path(exists=True, dir_okay=False),
+    help="The question as a text file with {prompt}, {first} and {second}, or {response}; with a"
+    " constitution {principle}.",
+)
+@click.option("--constitution", help="Principles asked one by one: a file, or accord:NAME.")
+@click.option(
+    "--scale",
+    "scale",
+    nargs=2,
+    type=int,
+    default=(1, 5),
+    show_default=True,
+    help="Worst and best score of --form pointwise, within 0 to 9.",
+)
+@click.option("--panel", is_flag=True, help="One record for all judges together: the mean.")
+@click.option(
+    "--reasoning-tokens",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0),
+    help="Let judges reason first, up to so many tokens.",
+)
+@click.option(
+    "--samples",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 64),
+    help="Answers drawn where an endpoint gives no log-probabilities (with --temperature).",
+)
+@click.option(
+    "--temperature",
+    default=0.0,
+    show_default=True,
+    type=click.FloatRange(0, 2),
+    help="Of the judges' sampling.",
+)
+@click.option(
+    "--people",
+    type=click.Path(exists=True, path_type=Path),
+    help="Comparisons by people of some of these pairs (it may be RECORDS itself): probabilities"
+    " are softened by a temperature fitted on them.",
+)
+@click.option(
+    "--clamp",
+    default=1.0,
+    show_default=True,
+    help="Keep probabilities within [1 - clamp, clamp], such as .6; 1: as they are.",
+)
+@click.option(
+    "--max-failed",
+    default=0.02,
+    show_default=True,
+    type=click.FloatRange(0, 1),
+    help="Share of items that may get no verdict before asking stops.",
+)
+@click.option("--seed", default=0, show_default=True, help="Of sampled answers and reasoning.")
+@click.option("--show", is_flag=True, help="Print what was judged and said, with --limit first.")
+@click.option("--dry-run", is_flag=True, help="Print calls, tokens and money; ask nothing.")
+@asking_options
+@guarded
+def ask_command(
+    records: DataSource,
+    out: Path | None,
+    judges: tuple[str, ...],
+    people: Path | None,
+    show: bool,
+    dry_run: bool,
+    scale: tuple[int, int],
+    asking: dict[str, Any],
+    **settings: Any,
+) -> None:
+    """Have AI judges judge RECORDS, and write their answers to OUT as feedback like anybody's.
+
+    RECORDS are judgements in any known format (who judged before is not told), or rows with a
+    prompt and responses. A pair is asked in both orders. What fails is a skip, never a number.
+
+    \b
+    accord ask pairs.jsonl ai.jsonl --judge https://host/v1#model --budget 5 --price 0.15,0.60
+    accord ask pairs.jsonl --judge my-model --limit 20 --show
+    accord ask pairs.jsonl ai.jsonl --judge my_judges:strict --constitution accord:plain-dealing
+    Keys, budget and kept answers as in accord judge audit; audit a judge before you trust it.
+    """
+    from accord.cli.ask import ask
+
+    low, high = scale
+    ask(records, out, judges, {**settings, "low": low, "high": high}, people, show, dry_run, asking)
+
+
 @main.group()
 def judge() -> None:
     """AI judges: what their verdicts rest on."""

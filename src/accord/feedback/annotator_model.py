@@ -30,6 +30,7 @@ from accord.feedback.crowd_likelihood import (
     distinct_judgements,
     fit_crowd,
 )
+from accord.feedback.judge_orders import in_each_order
 from accord.feedback.records import BestWorst, Comparison, Feedback, Ranking
 from accord.feedback.votes import doubt_of, order_known, relative_weights
 from accord.statistics.intervals import Z95, Array, Interval, around
@@ -102,9 +103,10 @@ def estimate(records: Sequence[Feedback]) -> CrowdEstimate:
     """Estimate every annotator from comparisons (with ties), strict rankings and best/worst
     choices.
 
-    Other kinds are left out of this model and counted; raises DataError when there is nothing it
-    can use.
+    An AI judge that was asked about a pair in both orders gave two answers (`judge_orders`). Other
+    kinds are left out of this model and counted; raises DataError when there is nothing it can use.
     """
+    records = in_each_order(records)
     left_out = Counter(reason for r in records if (reason := _unused(r)))
     usable = [r for r in records if not _unused(r)]
     if strengths := sum(

@@ -11,17 +11,34 @@ from pydantic import Field, ValidationError
 from accord.feedback.messages import RecordModel
 
 
+class AskedOrder(RecordModel):
+    """The option ids in an order in which they were asked about, and the probability that the first
+    of them is better, asked so."""
+
+    order: list[str] = Field(min_length=2, max_length=2)
+    probability: float = Field(ge=0, le=1)
+
+
 class Judge(RecordModel):
     """`meta.judge` of an AI judge's record: its model, the template's name or hash, the option ids
-    in the order asked, the key of its answer in the cache, the probability of all answers that were
-    understood, and what the call cost."""
+    in the order asked (of a pair that was asked about in both orders: `orders`, with each answer),
+    the key of its answer in the cache, the probability of all answers that were understood, what
+    the calls cost (money) and took (tokens); how answers were read (logprobs, text, samples,
+    function); principles: the answer by each alone; temperature, clamp: what was done to the
+    probability."""
 
     model: str
     template: str | None = None
     order: list[str] | None = None
+    orders: list[AskedOrder] | None = None
+    principles: dict[str, float] | None = None
+    read: list[str] | None = None
     key: str | None = None
     mass: float | None = Field(None, ge=0, le=1)
     cost: float | None = Field(None, ge=0)
+    tokens: float | None = Field(None, ge=0)
+    temperature: float | None = Field(None, gt=0)
+    clamp: float | None = Field(None, gt=0.5, lt=1)
 
 
 class Assist(RecordModel):

@@ -21,6 +21,7 @@ from scipy.stats import binomtest
 
 from accord.errors import DataError
 from accord.feedback.choice_model import FIRST, TIE, decided_p
+from accord.feedback.judge_orders import in_each_order
 from accord.feedback.ratings import Ratings, RatingSettings, fit
 from accord.feedback.records import Feedback
 from accord.feedback.votes import Objects, Votes, object_name, order_known, vote_rows
@@ -77,8 +78,10 @@ def position_bias(records: Sequence[Feedback], objects: Objects = "producer") ->
 
     The options' own worth is fitted where they are named across records (`objects`); where they are
     not, the share of the first place is tested against one half, which is valid if sides are drawn
-    at random. Records whose order is unknown say what options are worth, and nothing of the place.
+    at random. Records whose order is unknown say what options are worth, and nothing of the place;
+    an AI judge that was asked in both orders gave two answers (`judge_orders`).
     """
+    records = in_each_order(records)
     unknown = sum(not order_known(r) for r in records)
     note = f"; of {unknown:,} records the order is unknown" if unknown else ""
     shares = PromptShares.of(records)

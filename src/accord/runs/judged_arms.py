@@ -19,7 +19,7 @@ from accord.feedback.judge_card import corrected_share, decided
 from accord.feedback.messages import Message, plain
 from accord.feedback.records import Feedback
 from accord.runs.judges import AskedJudge
-from accord.runs.judging import AskedPair, pairs_of
+from accord.runs.judging import AskedPair, people_labels
 from accord.seeds import generator
 from accord.statistics.intervals import Array, Index
 from accord.statistics.means import Estimate, share_mean
@@ -146,7 +146,7 @@ def compare_arms(
 ) -> ComparedArms:
     """Ask about all of them at once, both orders, and measure. people: comparisons of some of
     the very same responses."""
-    labels = _labels(people)
+    labels = people_labels(people)
     asked = [(p.prompt, p.a, p.b) for one in compared for p in one.pairs]
     different = [row for row in asked if row[1] != row[2]]
     said = judge([*different, *((prompt, b, a) for prompt, a, b in different)])
@@ -182,18 +182,6 @@ def judged_win_rate(
     return compare_arms(judge, [ComparedPair("policy", "baseline", pairs, place_B)], (), seed).wins[
         0
     ]
-
-
-def _labels(people: Sequence[Feedback]) -> dict[tuple[str, str, str], float]:
-    """(prompt, a, b) -> share of people for a, both ways round."""
-    if not people:
-        return {}
-    found = {}
-    for pair in pairs_of(people, None, len(people), 0)[0]:
-        assert pair.people is not None
-        found[pair.prompt, pair.a, pair.b] = pair.people
-        found[pair.prompt, pair.b, pair.a] = 1 - pair.people
-    return found
 
 
 def _wins(

@@ -85,6 +85,18 @@ def pairs_of(
     return pairs, left_out
 
 
+def people_labels(people: Sequence[Feedback]) -> dict[tuple[str, str, str], float]:
+    """(prompt, a, b) -> share of people for a, both ways round."""
+    if not people:
+        return {}
+    found = {}
+    for pair in pairs_of(people, None, len(people), 0)[0]:
+        assert pair.people is not None
+        found[pair.prompt, pair.a, pair.b] = pair.people
+        found[pair.prompt, pair.b, pair.a] = 1 - pair.people
+    return found
+
+
 def _unfit(record: Feedback) -> str | None:
     if not isinstance(record.choice, Comparison):
         return f"{record.kind} is no comparison"

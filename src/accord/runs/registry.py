@@ -29,6 +29,7 @@ _BUILTIN = {
     "revise": "accord.runs.stages.revise:Revise",
     "violations": "accord.runs.stages.violations:Violations",
     "score": "accord.runs.stages.score:Score",
+    "ask": "accord.runs.stages.ask:Ask",
     "best_of_n": "accord.runs.stages.best_of_n:BestOfN",
     "failures": "accord.runs.stages.failures:Failures",
     "probe": "accord.runs.stages.probe:PolicyProbe",

@@ -113,7 +113,7 @@ class RememberedJudge:
         self.no_verdict, self.later = judge.no_verdict, 0
 
     def __call__(self, asked: Sequence[tuple[str, str, str]]) -> Array:
-        keys = [("judged", *one) for one in asked]
+        keys = [("verdict", *one) for one in asked]
         return np.array(
             self.kept.all(keys, lambda at: self.judge([asked[n] for n in at]).tolist(), 16)
         )

@@ -25,10 +25,10 @@ from accord.examine.behaviour.choices import Choice
 from accord.examine.behaviour.scored import Scored, column
 from accord.examine.text_measures import words
 from accord.feedback.formats.reading import RowsRead, read_rows
+from accord.oversight.judge_questions import PAIRWISE
 from accord.runs.behaviour import harness
 from accord.runs.behaviour.opinions import Opinions
 from accord.runs.behaviour.question_set import QuestionSet, Row
-from accord.runs.judges import QUESTION
 from accord.seeds import derive_seed, generator
 from accord.statistics.intervals import Array
 from accord.text import verifiers
@@ -480,7 +480,7 @@ class LLMBar(QuestionSet):
 
 
 def _outputs(row: Row, order: tuple[int, int]) -> Asked:
-    shown = QUESTION.format(
+    shown = PAIRWISE.format(
         prompt=row["input"], first=row[f"output_{order[0]}"], second=row[f"output_{order[1]}"]
     )
     return [shown], ("A", "B"), frozenset({order.index(int(row["label"]))})
