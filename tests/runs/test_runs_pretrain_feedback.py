@@ -245,7 +245,7 @@ def test_going_on_with_a_model(tmp_path: Path, arms: Any) -> None:
     for number, name in enumerate(("mle", "conditional"), 1):
         place = tmp_path / name
         place.mkdir()
-        told = settings(place, {"more": {"objective": "conditional"}}, max_steps=60)
+        told = settings(place, {"more": {"objective": "conditional"}}, max_steps=200)
         (model,) = folder.glob(f"run/stages/{number:02d}-{name}/model")
         for shape in ("vocab_size", "hidden", "layers", "heads", "mlp", "context"):
             del told["stages"]["more"][shape]
@@ -339,13 +339,13 @@ def test_killed_and_resumed_it_is_bit_identical(tmp_path: Path) -> None:
 def test_the_packaged_recipe_runs_at_small_size(tmp_path: Path) -> None:
     """Every arm of it, and the comparison at the end."""
     pytest.importorskip("sklearn")
-    told = yaml.safe_load(recipes.packaged()["pretrain-feedback"])
+    told = yaml.safe_load(recipes.packaged()["phf-planted"])
     rows = list(told["study"]["rows"])
     small = ["hidden=32", "layers=1", "vocab_size=400", "mlp=32", "window=64"]
     asked = ["threads=1", "seeds=[1]", "steps=2", "data.documents=30", "noisy_data.documents=30"]
     asked += [f"{row}.{one}" for row in rows for one in small]
     asked += [f"{row}_writes.count=4" for row in rows]
-    command = [sys.executable, "-m", "accord.cli", "run", "pretrain-feedback", *asked]
+    command = [sys.executable, "-m", "accord.cli", "run", "phf-planted", *asked]
     command += ["--out", str(tmp_path / "s")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -5,24 +5,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Literal, TypeVar
 
 import numpy as np
 
+from accord.collector import without_collector
 from accord.errors import DataError
 from accord.feedback.agreement_kinds import CHOICES, AgreementReport, measure_all
 from accord.feedback.annotator_model import CrowdEstimate, estimate
 from accord.feedback.drift import TIME_NAME, DriftReport, drift
 from accord.feedback.gold_checks import GoldRule, GoldScore, gold_results, score_gold
-from accord.feedback.poisoning import Poisoning, VotesAlike, check_poisoning, votes_alike
+from accord.feedback.poisoning import Poisoning, VotesAlike, check_votes, votes_alike
 from accord.feedback.position import PositionBias, position_bias
 from accord.feedback.ratings import Ratings, RatingSettings, fit
 from accord.feedback.records import Feedback
 from accord.feedback.representation import Representation, representation
 from accord.feedback.scales import AnnotatorScales, ScaleModel, attributes, rating_scales
-from accord.feedback.tastes import Tastes, tastes
-from accord.feedback.votes import Objects, votes_of
+from accord.feedback.tastes import Tastes, tastes_of_several
+from accord.feedback.votes import Objects, Votes, doubt_of, votes_of
 from accord.statistics.intervals import Interval, around
 
 T = TypeVar("T")
@@ -77,6 +78,7 @@ class Audit:
     representation: list[Representation]
 
 
+@without_collector()
 def audit(
     records: Sequence[Feedback],
     trusted: Collection[str] | None = None,
@@ -114,6 +116,7 @@ def audit(
             " handed in"
         )
     scored = score_gold(records, rule, results)
+    counted = _Counted(records, objects)
     result = Audit(
         len(records),
         len({r.annotator for r in records}),
@@ -123,12 +126,14 @@ def audit(
         measure_all(records),
         attempt("position", lambda: position_bias(records, objects)),
         attempt("annotators", lambda: _annotators(records)),
-        attempt("reliability", lambda: reliability(records)) if objects == "producer" else None,
-        drift(records, objects, results, seed),
-        attempt("poisoning", lambda: check_poisoning(records, trusted, objects)),
+        attempt("reliability", lambda: _reliability(counted.weighted))
+        if objects == "producer"
+        else None,
+        drift(records, objects, results, seed, lambda: counted.plain),
+        attempt("poisoning", lambda: check_votes(counted.plain, trusted)),
         votes_alike(records),
         scored,
-        attempt("groups", lambda: tastes(records, objects, seed=seed)),
+        attempt("groups", lambda: tastes_of_several(counted.weighted, seed=seed)),
         [scale for scale in rated if scale],
         representation(records, self_described or {}),
     )
@@ -163,10 +168,33 @@ def _annotators(records: Sequence[Feedback]) -> CrowdEstimate:
     return estimate(records)
 
 
+class _Counted:
+    """The votes that several measures rest on, counted once; raises DataError without any."""
+
+    def __init__(self, records: Sequence[Feedback], objects: Objects) -> None:
+        self._records, self._objects = records, objects
+
+    @cached_property
+    def plain(self) -> Votes:
+        """Every record the one answer that it names."""
+        return votes_of(self._records, self._objects, weighted=False)[0]
+
+    @cached_property
+    def weighted(self) -> Votes:
+        """By weights and soft labels."""
+        if all(record.weight == 1.0 and not doubt_of(record) for record in self._records):
+            return self.plain
+        return votes_of(self._records, self._objects)[0]
+
+
 def reliability(records: Sequence[Feedback]) -> list[Reliability]:
     """Of every annotator, from a fit of the producers' scores. Raises DataError when fewer than two
     annotators voted."""
-    ratings = fit(votes_of(records)[0], RatingSettings())
+    return _reliability(votes_of(records)[0])
+
+
+def _reliability(votes: Votes) -> list[Reliability]:
+    ratings = fit(votes, RatingSettings())
     if len(ratings.annotators) < 2:
         raise DataError(
             "one annotator: reliability is relative to others'",

@@ -19,7 +19,7 @@ the start does not alarm.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -32,6 +32,7 @@ from accord.feedback.ratings import RatingSettings, fit
 from accord.feedback.records import Feedback
 from accord.feedback.votes import (
     Objects,
+    Votes,
     object_name,
     order_known,
     vote_rows,
@@ -273,16 +274,19 @@ def drift(
     objects: Objects = "producer",
     gold: Mapping[str, bool] | None = None,
     seed: int = 0,
+    votes: Callable[[], Votes] | None = None,
 ) -> DriftReport:
     """Watch every annotator. gold: record id -> passed, of gold items. Time is `created_at` where
-    all records have it, else the order of the records."""
+    all records have it, else the order of the records. votes: the records' unweighted ones, where
+    they were counted before."""
     dated = all(r.created_at for r in records)
     ordered = sorted(records, key=lambda r: r.created_at or "") if dated else list(records)
     mine: dict[str, list[int]] = {}
     for number, record in enumerate(ordered):
         mine.setdefault(record.annotator, []).append(number)
     watched = {name: numbers for name, numbers in mine.items() if len(numbers) >= LEAST}
-    terms, firsts = _answers(ordered, set(watched), objects)
+    count = votes or (lambda: votes_of(records, objects, weighted=False)[0])
+    terms, firsts = _answers(ordered, set(watched), objects, count)
     tested = []
     channels_of = {
         name: _channels(ordered, watched[name], terms, firsts, gold or {})
@@ -332,7 +336,10 @@ def _channels(
 
 
 def _answers(
-    records: Sequence[Feedback], annotators: set[str], objects: Objects
+    records: Sequence[Feedback],
+    annotators: set[str],
+    objects: Objects,
+    count: Callable[[], Votes],
 ) -> tuple[dict[int, list[tuple[float, float]]], dict[int, bool]]:
     """Per record of these annotators: what it decided with P by the others' votes, and whether the
     first place won."""
@@ -345,7 +352,7 @@ def _answers(
         and order_known(records[r.record])
     }
     try:
-        votes = votes_of(records, objects, weighted=False)[0]
+        votes = count()
         others = FitsToOthers(votes, fit(votes, RatingSettings(ties=False, reliability=False)))
     except DataError:  # nothing to score across records: the other signals can still be watched
         return {}, firsts

@@ -325,7 +325,7 @@ class Feedback(RecordModel):
             raise ValueError(f"a {self.kind} needs a choice of type {CHOICES[self.kind].__name__}")
         if len(set(ids)) != len(ids):
             raise ValueError(f"option ids repeat: {ids}")
-        if sorted(option.shown_at for option in self.options) != list(range(len(ids))):
+        if {option.shown_at for option in self.options} != set(range(len(ids))):
             raise ValueError("shown_at must number the options 0, 1, 2, ... without gaps")
         if len(ids) < choice.fewest or (choice.most is not None and len(ids) > choice.most):
             raise ValueError(f"a {self.kind} cannot have {len(ids)} options")

@@ -116,7 +116,11 @@ def tastes(
 ) -> Tastes:
     """Groups of annotators by what they prefer. Raises DataError without decided votes or a second
     annotator, or with too many things scored."""
-    votes = votes_of(records, objects)[0]
+    return tastes_of_several(votes_of(records, objects)[0], most, seed)
+
+
+def tastes_of_several(votes: Votes, most: int = 4, seed: int = 0) -> Tastes:
+    """The same from the records' votes."""
     if len(votes.annotators) < 2:
         raise DataError(
             "only one annotator voted: groups are of several", "collect from more people"

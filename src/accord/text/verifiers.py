@@ -1,6 +1,6 @@
 """Ready reward functions for answers that can be checked: exact ones, maths, format and length.
 
-Named `accord:exact`, `accord:math`, `accord:format` and `accord:length` in a recipe. Each takes
+Named `accord:exact`, `accord:math`, `accord:format`, `accord:count` and `accord:length` in a recipe. Each takes
 texts (or lists of messages, as TRL gives them) and returns one score per response, None for what it
 cannot judge.
 """
@@ -60,13 +60,24 @@ def math(responses: Sequence[Any], answer: Sequence[Any]) -> list[float | None]:
 def format_(responses: Sequence[Any], pattern: str = THINK_FORMAT) -> list[float]:
     """1 where the whole response matches the regular expression `pattern`, else 0; by default
     <think>…</think> once, then the answer."""
+    compiled = _compiled(pattern)
+    return [float(compiled.fullmatch(_text(r).strip()) is not None) for r in responses]
+
+
+def count(responses: Sequence[Any], pattern: str) -> list[float]:
+    """How often the regular expression `pattern` is found in the response; give it a negative
+    weight where it is a fault."""
+    compiled = _compiled(pattern)
+    return [float(sum(1 for _ in compiled.finditer(_text(r)))) for r in responses]
+
+
+def _compiled(pattern: str) -> re.Pattern[str]:
     try:
-        compiled = re.compile(pattern, re.DOTALL)
+        return re.compile(pattern, re.DOTALL)
     except re.error as error:
         raise ConfigError(
             f"pattern {pattern!r} is no regular expression: {error}", "correct it"
         ) from error
-    return [float(compiled.fullmatch(_text(r).strip()) is not None) for r in responses]
 
 
 def length(
@@ -87,7 +98,7 @@ def length(
 
 
 READY: dict[str, Callable[..., Any]] = {
-    "exact": exact, "math": math, "format": format_, "length": length,
+    "exact": exact, "math": math, "format": format_, "count": count, "length": length,
 }  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from accord.collector import without_collector
 from accord.errors import DataError, by_reason, cut_short
 from accord.feedback.formats.columns import (
     COMMON,
@@ -76,6 +77,7 @@ class ReadResult:
     places: dict[str, str] = field(default_factory=dict, repr=False)
 
 
+@without_collector()
 def read_feedback(spec: AnySpec, bounds: Bounds = LOCAL) -> ReadResult:
     """Recognise the shape of the rows of each source and turn them into records.
 
@@ -146,10 +148,9 @@ def read_as(source: DataSource, read: RowsRead) -> ReadResult:
                 left_out[part.reason] += 1
         row_records = [part for part in parsed if isinstance(part, Feedback)]
         if not shape.keeps:
-            for reason in unread(
-                {n: v for n, v in row.items() if n in values.known and n not in shape.counts}
-            ):
-                left_out[reason] += 1
+            for name, value in row.items():
+                if name in values.known and name not in shape.counts and not isinstance(value, str):
+                    left_out.update(unread(value))
             row_records = _with_columns(row_records, row, values.known, left_out)
         records += row_records
         for record in row_records:

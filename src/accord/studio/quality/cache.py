@@ -8,19 +8,18 @@ marked as such.
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import func, select
 
+from accord.collector import without_collector
 from accord.studio.quality.measures import (
     ProjectSnapshot,
     groups,
@@ -36,19 +35,6 @@ T = TypeVar("T")
 WAIT_SECONDS = 2.0
 """How long a page waits for numbers; later they are there."""
 KEPT = 256
-
-
-@contextmanager
-def _no_collector() -> Iterator[None]:
-    """Without the cycle collector: it goes through all records over and over while more are made
-    (half of the time at 20,000 answers), and finds nothing."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
 
 
 @dataclass(frozen=True)
@@ -134,7 +120,7 @@ class StatsCache:
     def _compute(self, key: tuple[int, str, str], count: int) -> CachedStats[Any]:
         project_id, part, version = key
         try:
-            with _no_collector():
+            with without_collector():
                 value = self.parts[part](self._snapshot(project_id, version), self.db.now())
             stats = CachedStats(value, self.db.now(), count, False)
             with self._lock:
