@@ -152,3 +152,11 @@ def test_chat_streams_and_is_repeatable() -> None:
 def test_model_text_cannot_take_over_the_terminal() -> None:
     hostile = "a\x1b[2Jb\x07c\u202ed\r\ne"
     assert safe_text(hostile) == "a�[2Jb�c�d\ne"
+
+
+def test_the_help_of_a_recipe_tells_its_parameters() -> None:
+    shown = accord("run", "dpo", "--help").stdout
+    assert "Direct preference optimisation" in shown
+    assert re.search(r"learning_rate +float +5\.0e-05 +dpo\.learning_rate", shown)
+    assert "learning_rate" not in accord("run", "--help").stdout
+    assert "packaged: " in accord("run", "no-such-recipe", "--help").stdout

@@ -248,6 +248,12 @@ def test_verifiers_take_any_text(response: str, answer: str) -> None:
     assert verifiers.format_([f"{answer.replace('<', '')} <think>"]) == [0.0]
 
 
+def test_faults_are_counted() -> None:
+    assert verifiers.count(["a wug, two wugs", "none"], pattern=r"\bwugs?\b") == [2.0, 0.0]
+    with pytest.raises(ConfigError, match="no regular expression"):
+        verifiers.count(["x"], pattern="(")
+
+
 def test_the_soft_overlong_punishment() -> None:
     ids = [[0] * n for n in (1, 8, 9, 10, 11)]
     assert verifiers.length([""] * 5, ids, longest=10, margin=2) == [0, 0, -0.5, -1, -1]

@@ -36,7 +36,26 @@ def main() -> None:
     """
 
 
-@main.command()
+class RunCommand(click.Command):
+    """`accord run`, whose help says what the recipe before it lets one choose."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keeps what was given: --help comes before it is parsed."""
+        ctx.meta["accord.given"] = list(args)
+        return super().parse_args(ctx, args)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """About the recipe and its parameters, where one was given that can be read."""
+        given = [one for one in ctx.meta.get("accord.given", []) if not one.startswith("-")]
+        if not given:
+            return
+        from accord.cli.plans import recipe_help
+
+        for line in recipe_help(given[0]):
+            formatter.write(f"{line}\n")
+
+
+@main.command(cls=RunCommand)
 @click.argument("recipe", required=False, shell_complete=complete_recipe)
 @click.argument("overrides", nargs=-1, metavar="[NAME=VALUE]...", shell_complete=complete_override)
 @click.option(
@@ -61,7 +80,7 @@ def run(
     --resume RUNDIR.
 
     \b
-    Parameters:  what the recipe lets you choose: accord recipes parameters RECIPE
+    Parameters:  what the recipe lets you choose: accord run RECIPE --help
     Settings:    seed=3, or STAGE.KEY=VALUE, for example ppo.kl_coefficient=0.1
     Stopping:    Ctrl-C or SIGTERM finishes the step and leaves a checkpoint
     Exit codes:  0 done, 1 failed, 2 usage or configuration, 3 stopped by a guard, 130 interrupted

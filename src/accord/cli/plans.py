@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 
 from accord.cli.terminal import safe_text, table_lines
+from accord.errors import AccordError
 from accord.runs.parameters import Parameter, rows, shown
 from accord.runs.plan import Plan
 
@@ -60,6 +61,25 @@ def declared_lines(parameters: Mapping[str, Parameter]) -> Iterator[str]:
         return
     columns = ("parameter", "type", "default", "feeds", "meaning")
     yield from table_lines(columns, rows(parameters), right=())
+
+
+def recipe_help(name: str) -> Iterator[str]:
+    """What a recipe does and lets one choose; why it cannot be read."""
+    from accord.runs.recipe import about, parameters_of
+
+    yield ""
+    try:
+        told, parameters = about(name), parameters_of(name)
+    except AccordError as error:
+        yield f"error: {safe_text(error.message)}"
+        if error.fix:
+            yield f"  fix: {safe_text(error.fix)}"
+        return
+    yield f"{safe_text(name)}:"
+    yield from textwrap.wrap(
+        safe_text(" ".join(told.split())), 96, initial_indent="  ", subsequent_indent="  "
+    )
+    yield from ["", *declared_lines(parameters)]
 
 
 def _cells(name: str, plan: Plan, times: bool) -> list[str]:

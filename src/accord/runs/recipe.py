@@ -229,6 +229,11 @@ def parameters_of(name: str) -> dict[str, Parameter]:
     return _declared(_parse(read(name), name), name)
 
 
+def about(name: str) -> str:
+    """What a recipe says it does. Raises ConfigError as `load` does."""
+    return str(_parse(read(name), name).get("about", ""))
+
+
 def stages_of(name: str) -> dict[str, type[StageConfig]]:
     """The settings of each stage of a recipe, by the stage's name. Raises ConfigError as `load`
     does."""

@@ -1,8 +1,8 @@
 """Ready reward functions for answers that can be checked: exact ones, maths, format and length.
 
-Named `accord:exact`, `accord:math`, `accord:format`, `accord:count` and `accord:length` in a recipe. Each takes
-texts (or lists of messages, as TRL gives them) and returns one score per response, None for what it
-cannot judge.
+Named `accord:exact`, `accord:math`, `accord:format`, `accord:count` and `accord:length` in a
+recipe. Each takes texts (or lists of messages, as TRL gives them) and returns one score per
+response, None for what it cannot judge.
 """
 
 from __future__ import annotations
