@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -20,14 +21,19 @@ LEAST_LOG_ODDS = 0.5
 """Below it a pair is undecided."""
 
 
-def preference_pairs(groups: Sequence[JudgedGroup]) -> list[Pair]:
+def preference_pairs(groups: Sequence[JudgedGroup], sources: Sequence[str] = ()) -> list[Pair]:
     """Every strict pair said by the judgements, as DPO pairs (chosen first); disagreement stays in
     the data.
 
     The pairs of one ranking share its weight: it counts as much as a comparison of the same weight.
+    sources: of each annotator, where they are told apart.
     """
     return [
-        _pair(groups[p.group], p.better, p.worse, p.weight, p.doubt) for p in pairs_said(groups)
+        replace(
+            _pair(groups[p.group], p.better, p.worse, p.weight, p.doubt),
+            source=sources[p.annotator] if sources else "",
+        )
+        for p in pairs_said(groups)
     ]
 
 

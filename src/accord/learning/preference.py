@@ -26,7 +26,7 @@ class Pair:
     """A prompt with a preferred and a dispreferred response (token ids).
 
     doubt: probability that the label is wrong, at most one half; weight: how much the pair counts
-    beside the others;
+    beside the others; source: who judged it, where several sources are told apart;
     masks: of chosen and rejected, which tokens are scored (see `PromptGroup`).
     """
 
@@ -37,6 +37,7 @@ class Pair:
     doubt: float = 0.0
     weight: float = 1.0
     masks: Sequence[Mask | None] = ()
+    source: str = ""
 
     def __post_init__(self) -> None:
         for name in ("prompt", "chosen", "rejected"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
@@ -24,6 +24,7 @@ from accord.runs.stages.aside import (
     without_none,
 )
 from accord.runs.stages.before_after import BeforeAfter
+from accord.runs.stages.blending import Blends
 from accord.runs.stages.policy import TuningStage, examine_along, load_policy, save_policy
 from accord.runs.stages.settings import Aside, LengthConfig, ShowsAnswers, TuningConfig, assumed
 from accord.seeds import derive_seed
@@ -31,9 +32,10 @@ from accord.seeds import derive_seed
 if TYPE_CHECKING:
     from accord.learning.preference import Pair, PreferenceResult
     from accord.models.causal_lm import CausalLM
+    from accord.runs.stages.judged import JudgedData
 
 
-class DpoConfig(ShowsAnswers, TuningConfig, PreferenceSettings):
+class DpoConfig(Blends, ShowsAnswers, TuningConfig, PreferenceSettings):
     """Settings of a dpo stage."""
 
     kind: Literal["dpo"]
@@ -78,6 +80,7 @@ class Dpo(TuningStage):
         from accord.runs.estimate import TokenWork, examination, updates
         from accord.runs.reading import planned_rows
         from accord.runs.stages import planning
+        from accord.runs.stages.blending import sources_of
         from accord.runs.stages.judged import read_judged
 
         model = planning.look_at_tuned(config, context)
@@ -86,6 +89,7 @@ class Dpo(TuningStage):
         )
         rows, each, shared = planned_rows(config.feedback, context), 0.0, 0.0
         if judged is not None:
+            sources_of(judged.annotators, config.blend)
             pairs = preference_pairs(judged.groups)
             _check_pairs(len(pairs), config)
             rows = planning.whole(len(pairs), context)
@@ -121,7 +125,8 @@ class Dpo(TuningStage):
         shown = BeforeAfter(policy, prompts, config.samples, context)
         result = _train(config, policy, reference, data, context)
         shown.write()
-        return _save(config, policy, result, data, context)
+        by_source = _by_source(config, policy, reference, data, context)
+        return _save(config, policy, result, data, by_source, context)
 
 
 @dataclass(frozen=True)
@@ -129,7 +134,8 @@ class PairData:
     """What a dpo stage reads: the pairs it trains on and those kept aside, and how many it uses for
     neither, by reason.
 
-    left_out: records that say nothing, by reason; the other counts are of what judgements say.
+    left_out: records that say nothing, by reason; the other counts are of what judgements say;
+    shares: each source's share of the weight of the pairs trained on.
     """
 
     pairs: list[Pair]
@@ -139,6 +145,7 @@ class PairData:
     equal: int
     beyond_limit: int
     left_out: dict[str, int]
+    shares: dict[str, float]
 
 
 def _load(config: DpoConfig, policy: CausalLM, context: StageContext) -> PairData:
@@ -149,18 +156,20 @@ def _load(config: DpoConfig, policy: CausalLM, context: StageContext) -> PairDat
         preference_pairs,
         without_pair,
     )
+    from accord.runs.stages.blending import blended
     from accord.runs.stages.judged import annotator_effects, read_judged
 
     apart: list[Pair] = []
     if not isinstance(config.evaluation, (int, float, type(None))):
         measured = read_judged(config.evaluation, policy, config.lengths, context)
-        apart = preference_pairs(measured.groups)
+        apart = preference_pairs(measured.groups, _sources(measured, config))
     judged = read_judged(config.feedback, policy, config.lengths, context)
     if config.annotators is None:
-        pairs, undecided = preference_pairs(judged.groups), 0
+        pairs, undecided = preference_pairs(judged.groups, _sources(judged, config)), 0
     else:
         effects = annotator_effects(context.path(config.annotators), judged.annotators)
-        pairs, undecided = decided_pairs(judged.groups, effects)
+        voted = blended(judged.groups, _sources(judged, config), config.blend)
+        pairs, undecided = decided_pairs(voted, effects)
     ties, equal = without_pair(judged.groups), equal_pairs(judged.groups)
     _check_pairs(len(pairs), config)
     pairs, heldout = _split(pairs, config)
@@ -172,8 +181,34 @@ def _load(config: DpoConfig, policy: CausalLM, context: StageContext) -> PairDat
         f"{undecided:,} pairs that the annotators together leave undecided, {equal:,} pairs of "
         f"equal responses, {beyond:,} beyond the limit"
     )
-    drawn = _drawn(pairs, config.limit, context.seed)
-    return PairData(drawn, heldout, ties, undecided, equal, beyond, judged.left_out)
+    drawn = _blend(config, _drawn(pairs, config.limit, context.seed))
+    shares = _say_shares(drawn, context)
+    heldout = _blend(config, heldout)
+    return PairData(drawn, heldout, ties, undecided, equal, beyond, judged.left_out, shares)
+
+
+def _sources(judged: JudgedData, config: DpoConfig) -> list[str]:
+    from accord.runs.stages.blending import sources_of
+
+    return sources_of(judged.annotators, config.blend)
+
+
+def _blend(config: DpoConfig, pairs: Sequence[Pair]) -> list[Pair]:
+    """With their weights multiplied by their sources'; those decided by all votes together have
+    none."""
+    return [replace(p, weight=p.weight * config.blend[p.source]) if p.source else p for p in pairs]
+
+
+def _say_shares(pairs: Sequence[Pair], context: StageContext) -> dict[str, float]:
+    """Each source's share of the weight, which is its share of the loss while nothing is
+    learned."""
+    shares: dict[str, float] = {}
+    whole = sum(pair.weight for pair in pairs) or 1.0
+    for source in dict.fromkeys(pair.source for pair in pairs if pair.source):
+        mine = [pair.weight for pair in pairs if pair.source == source]
+        shares[source] = sum(mine) / whole
+        context.say(f"source {source}: {len(mine):,} pairs, {shares[source]:.1%} of the weight")
+    return shares
 
 
 def _split(pairs: list[Pair], config: DpoConfig) -> tuple[list[Pair], list[Pair]]:
@@ -220,6 +255,7 @@ def _save(
     policy: CausalLM,
     result: PreferenceResult,
     data: PairData,
+    by_source: dict[str, float],
     context: StageContext,
 ) -> StageResult:
     """The policy, with how it was trained and what was left out."""
@@ -229,8 +265,36 @@ def _save(
         f"loss {result.loss:.3f}, agreement {result.agreement:.1%}"
         f"{heldout_text(result.heldout_loss, result.heldout_agreement)}"
     )
-    values = without_none(vars(result)) | vars(data) | counts
+    values = without_none(vars(result)) | vars(data) | counts | by_source
     return StageResult(summary, values, save_policy(config, policy, context))
+
+
+def _by_source(
+    config: DpoConfig,
+    policy: CausalLM,
+    reference: CausalLM | None,
+    data: PairData,
+    context: StageContext,
+) -> dict[str, float]:
+    """The share of pairs kept aside that the policy orders as each source judged, whatever it
+    counts."""
+    import torch
+
+    from accord.learning.kinds import REFERENCE_FREE
+    from accord.learning.preference import preference_evaluation, reference_logprobs
+
+    found: dict[str, float] = {}
+    for source in dict.fromkeys(pair.source for pair in data.heldout if pair.source):
+        mine = [replace(p, weight=1.0) for p in data.heldout if p.source == source]
+        reference_P2 = torch.zeros(len(mine), 2)
+        if config.loss not in REFERENCE_FREE:
+            reference_P2 = reference_logprobs(policy, reference, mine, config.micro_batch_tokens)
+        agreed = preference_evaluation(policy, mine, reference_P2, config)["heldout_agreement"]
+        context.say(
+            f"held out, source {source}: {agreed:.1%} of {len(mine):,} pairs ordered as judged"
+        )
+        found[f"accuracy.{source}"] = agreed
+    return found
 
 
 def _tokens_per_pair(pairs: Sequence[Pair], config: DpoConfig) -> tuple[float, float]:

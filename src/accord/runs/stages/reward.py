@@ -14,8 +14,9 @@ from accord.learning.settings import RewardSettings
 from accord.runs.context import StageContext
 from accord.runs.inputs import EstimatesName, GoldName, Judgements, PolicyName
 from accord.runs.plan import Plan
-from accord.runs.stage import Stage, StageResult
+from accord.runs.stage import Stage, StageResult, Value
 from accord.runs.stages.aside import left_to_train
+from accord.runs.stages.blending import Blends
 from accord.runs.stages.rules_said import RuleConfig
 from accord.runs.stages.settings import Aside, LengthConfig, ReadsData, TrainingConfig, assumed
 from accord.validation import Settings
@@ -65,7 +66,7 @@ CENTRED, CENTRED_EACH = 256, 2
 deviation well, but no more of a few judged prompts than training on these costs."""
 
 
-class RewardConfig(ReadsData, TrainingConfig, RewardSettings):
+class RewardConfig(Blends, ReadsData, TrainingConfig, RewardSettings):
     """Settings of a reward stage."""
 
     kind: Literal["reward"]
@@ -219,11 +220,13 @@ class Reward(Stage):
     def plan(self, config: RewardConfig, context: StageContext) -> Plan:
         from accord.runs.estimate import TokenWork, updates
         from accord.runs.stages import planning
+        from accord.runs.stages.blending import sources_of
 
         model = planning.look_at_policy(config.model, context, config.lora, trains=True)
         judged = planning.rehearse(lambda lm: _judged(config, lm, context), model)
         if judged is not None:
             groups = judged.groups
+            sources_of(judged.annotators, config.blend)
             if isinstance(config.evaluation, (int, float)):
                 train, heldout = _split(judged, config, set())
                 groups = [*train, *heldout]
@@ -271,16 +274,21 @@ class Reward(Stage):
 @dataclass(frozen=True)
 class RewardData:
     """What a reward stage reads: everything judged, the groups it trains on and those kept aside,
-    and the effects of annotators."""
+    as their sources count (unblended: as they stand in the records), the effects of annotators,
+    the source of each, and the sources' shares of the weight."""
 
     judged: JudgedData
     train: list[JudgedGroup]
     heldout: list[JudgedGroup]
     effects: AnnotatorEffects
+    unblended: list[JudgedGroup]
+    sources: list[str]
+    shares: dict[str, Value]
 
 
 def _load(config: RewardConfig, trunk: CausalLM, context: StageContext) -> RewardData:
     """Records as judged groups, tokenised."""
+    from accord.runs.stages.blending import blended, say_shares, sources_of
     from accord.runs.stages.judged import annotator_effects
 
     judged = _judged(config, trunk, context)
@@ -290,7 +298,10 @@ def _load(config: RewardConfig, trunk: CausalLM, context: StageContext) -> Rewar
     estimates = context.path(config.annotators) if config.annotators else None
     effects = annotator_effects(estimates, judged.annotators, judged.comparing)
     _check_steps(judged, config.head(), trunk, context)
-    return RewardData(judged, train, heldout, effects)
+    sources = sources_of(judged.annotators, config.blend)
+    both = [blended(groups, sources, config.blend) for groups in (train, heldout)]
+    shares = say_shares(both[0], sources, context) if sources else {}
+    return RewardData(judged, both[0], both[1], effects, heldout, sources, shares)
 
 
 def _train(
@@ -363,6 +374,7 @@ def _save(
     context: StageContext,
 ) -> StageResult:
     """The model with its probes, its card, and what was learned about annotators."""
+    from accord.runs.stages.blending import source_accuracy
     from accord.runs.stages.reward_report import report
 
     saved = model.save(context.folder / "model", [g.group for g in data.train[:3]])
@@ -370,6 +382,10 @@ def _save(
     summary, values, artefacts = report(
         model, result, data.judged, data.heldout, config, gold, context
     )
+    if config.blend:
+        values |= data.shares | source_accuracy(
+            model, data.unblended, data.sources, config.blend, config.micro_batch_tokens, context
+        )
     return StageResult(summary, values, {"model": saved, **artefacts})
 
 
