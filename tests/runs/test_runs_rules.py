@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from test_runs_reward import WORDS, record, run, write
+from test_runs_reward import WORDS, Spoken, record, run, write
 
-from accord.errors import AccordError, DataError
+from accord.errors import AccordError, ConfigError, DataError, RunError
 from accord.feedback.records import Feedback
+from accord.files import read_jsonl
 from accord.models.reward_model import RewardModel
+from accord.runs import recipe as recipes
+from accord.runs import runner
+from accord.runs.reading import PromptRow
 from accord.runs.reward_reports import examine_reward, judged_pairs
 from accord.runs.reward_scorers import load_scorer
+from accord.runs.stages.propositions import Proposition, Propositions, RuleReward, written
+from accord.runs.stages.reward_functions import ToScore
 from accord.runs.stages.rules_said import RuleBook, RuleConfig, find_rules
 from accord.text.encoding import Encoder
 
@@ -44,13 +51,53 @@ def judged() -> list[dict[str, Any]]:
     return found
 
 
+AFTER = """
+  weights:
+    kind: rules
+    feedback: FILE
+    reward: stage:reward
+    propositions: {polite: {head: polite}, brief: {said: {flag: tone, broken: long}}}
+  best: &scored
+    kind: score
+    model: accord:nano-base
+    prompts: PROMPTS
+    reward: stage:reward
+    rules: stage:weights
+    max_new_tokens: 6
+    samples_per_prompt: 2
+  rloo:
+    kind: rloo
+    model: accord:nano-base
+    prompts: PROMPTS
+    reward: stage:reward
+    rules: stage:weights
+    learning_rate: 1.0e-5
+    steps: 1
+    prompts_per_step: 2
+    minibatches: 1
+    max_new_tokens: 6
+    samples: 0
+  pool:
+    kind: best_of_n
+    model: accord:nano-base
+    pool: 2
+    evaluate:
+      prompts: PROMPTS
+      reward: stage:reward
+      rules: stage:weights
+      reference: accord:nano-base
+      count: 2
+      max_new_tokens: 6
+"""
 RULES = "{polite: {flag: rude, broken: true, attribute: polite}, brief: {flag: tone, broken: long}}"
 
 
+@pytest.mark.slow
 def test_a_reward_model_learns_rules_beside_its_score(tmp_path: Path) -> None:
-    result, said, folder = run(
-        tmp_path, write(tmp_path / "said.jsonl", judged()), f", epochs: 8, rules: {RULES}"
-    )
+    feedback, prompts = write(tmp_path / "said.jsonl", judged()), tmp_path / "prompts.jsonl"
+    prompts.write_text("".join(json.dumps({"prompt": f"This {a} film"}) + "\n" for a in WORDS[:2]))
+    after = AFTER.replace("FILE", str(feedback)).replace("PROMPTS", str(prompts))
+    result, said, folder = run(tmp_path, feedback, f", epochs: 8, rules: {RULES}", after)
     assert "rule polite: 48 say kept, 24 broken, 24 compare" in said
     assert "rule brief: 24 say kept, 48 broken, 0 compare" in said
     assert "left out: 0" in said
@@ -72,6 +119,24 @@ def test_a_reward_model_learns_rules_beside_its_score(tmp_path: Path) -> None:
     assert report.rules[0].auc > 0.9
     told = examine_reward(load_scorer(str(folder / "model")), pairs, rows[3:5]).not_measurable
     assert told["rules"] == "no record answers whether polite, brief is kept"
+    # its heads and the answers themselves as propositions beside it, and what they are paid
+    rules = tmp_path / "run/stages/02-weights/rules.json"
+    weights = {row["name"]: row["weight"] for row in json.loads(rules.read_text())["rules"]}
+    rows = read_jsonl(tmp_path / "run/stages/03-best/sampled.jsonl")
+    texts = [response for row in rows for response in row["responses"] if response.strip()]
+    asked = [PromptRow("This great film") for _ in texts]
+    groups = [encoder.example("This great film", text).group for text in texts]
+    paid = RuleReward(rules, model)(ToScore(asked, texts, [[] for _ in texts]), groups)
+    p_BJ = model.rule_probabilities(groups).double().numpy()
+    assert paid == pytest.approx(p_BJ @ [weights["polite"], weights["brief"]])
+    pool = read_jsonl(tmp_path / "run/stages/05-pool/rows.jsonl")
+    told = [encoder.example(row["prompt"], row["response"], row["finished"]) for row in pool]
+    one = RuleReward(rules, model)(
+        ToScore(asked[:1] * len(pool), [row["response"] for row in pool], [[] for _ in pool]),
+        [example.group for example in told],
+    )
+    alone = model.score([example.group for example in told])[0].tolist()
+    assert [row["proxy"][0] for row in pool] == pytest.approx(one + alone, abs=1e-3)
 
 
 # --- reading --------------------------------------------------------------------------------------
@@ -188,3 +253,81 @@ def test_rules_beside_other_heads_are_refused(tmp_path: Path) -> None:
     for more in ("steps: min", "distribution: {kind: categorical}", "rows: pair"):
         with pytest.raises(AccordError, match="rules"):
             run(tmp_path, feedback, f", {more}, rules: {RULES}")
+
+
+# --- propositions ---------------------------------------------------------------------------------
+def half(prompts: list[str], responses: list[str]) -> list[float]:
+    return [0.5 for _ in responses]
+
+
+def twice(prompts: list[str], responses: list[str]) -> list[float]:
+    return [2.0 for _ in responses]
+
+
+def silent(prompts: list[str], responses: list[str]) -> list[float | None]:
+    return [None for _ in responses]
+
+
+def length(prompts: list[str], responses: list[str], completion_ids: list[Any]) -> list[float]:
+    return [1.0 for _ in responses]
+
+
+ASKED = ToScore([PromptRow("?")], ["text"], [[]])
+
+
+@pytest.mark.parametrize(("name", "said"), [("twice", "said 2 of"), ("silent", "said None of")])
+def test_a_proposition_is_a_yes_or_no(name: str, said: str) -> None:
+    one = Propositions({"rule": Proposition(function=f"{__name__}:{name}")}, None)
+    with pytest.raises(RunError, match=said):
+        one(ASKED, [])
+
+
+def test_propositions_that_cannot_be_asked_are_refused(tmp_path: Path) -> None:
+    for given_, why in (
+        ({}, "say one of"),
+        ({"head": "a", "arguments": {"b": 1}}, "of a function"),
+    ):
+        with pytest.raises(ValidationError, match=why):
+            Proposition.model_validate(given_)
+    with pytest.raises(ConfigError, match="needs completion_ids"):
+        Propositions({"rule": Proposition(function=f"{__name__}:length")}, None)
+    with pytest.raises(ConfigError, match="the reward model has no head 'polite'"):
+        Propositions({"rule": Proposition(head="polite")}, None)
+    rules = tmp_path / "rules.json"
+    row = written({"rule": Proposition(function=f"{__name__}:half")}, [2.0])[0]
+    rules.write_text(json.dumps({"rules": [row]}))
+    assert RuleReward(rules, None)(ASKED, []).tolist() == [1.0]
+    rules.write_text(json.dumps({"rules": [row | {"code": "sha256:0"}]}))
+    with pytest.raises(ConfigError, match="was changed since the weight"):
+        RuleReward(rules, None)
+    rules.write_text("{}")
+    with pytest.raises(ConfigError, match="holds no rules with weights"):
+        RuleReward(rules, None)
+
+
+def test_weights_are_fitted_on_ranked_answers_of_every_kind(tmp_path: Path) -> None:
+    """What ranks nothing, ties, and answers of which a rule is not known are counted."""
+    rows = [row for row in judged() if row["kind"] != "attribute_comparison"]
+    for i, a in enumerate(WORDS):
+        texts = [f" is a great {word}." for word in ENDS]
+        order = {"order": [["a"], ["b", "c"]]}
+        rows.append(record(f"k{i}", "ranking", f"This {a} film", texts, order))
+        rows.append(record(f"t{i}", "comparison", f"This {a} film", texts[:2], {"tie": True}))
+        unknown = [" is unknown.", " is known."]
+        rows.append(record(f"u{i}", "comparison", f"This {a} film", unknown, {"preferred": "a"}))
+    path = tmp_path / "toy.yaml"
+    path.write_text(
+        "name: toy\nthreads: 1\nstages:\n  weights: {kind: rules, scale: fixed,"
+        f" feedback: {write(tmp_path / 'said.jsonl', rows)}, functions: {{'{__name__}:half': 1}},"
+        " propositions: {brief: {said: {flag: tone, broken: long}}}}\n"
+    )
+    spoken = Spoken()
+    runner.execute(recipes.load(str(path), []), tmp_path / "run", False, spoken, {})
+    values = json.loads((tmp_path / "run/stages/01-weights/result.json").read_text())["values"]
+    assert values["left_out"] == {
+        "flags ranks nothing": 72,
+        "a tie, or equal answers": 6,
+        "pair with an answer of which a rule is not known": 6,
+    }
+    assert values["weight.brief"] > 0.5
+    assert values["accuracy.rules"] > values["accuracy.helpful"] == 0.5

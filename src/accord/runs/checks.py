@@ -31,7 +31,7 @@ from accord.seeds import derive_seed
 
 LEFT: dict[Kind, tuple[str, ...]] = {
     "gold reward": ("gold.npz", "vocabulary.json"), "annotator estimates": (), "card of a reward model": (),  # noqa: E501
-    "points of a policy": (), "samples": (),
+    "points of a policy": (), "samples": (), "rules": (),
 }  # fmt: skip
 """What stages leave beside models and data, and the files that it consists of."""
 

@@ -18,6 +18,7 @@ REFERENCE = "stage:"
 Kind = Literal[
     "policy", "reward model", "judgements", "demonstrations", "prompts", "texts", "gold reward", "annotator estimates",  # noqa: E501
     "card of a reward model", "points of a policy", "samples", "constitution",
+    "card of a reward model", "points of a policy", "samples", "rules",
 ]  # fmt: skip
 DATA: tuple[Kind, ...] = ("judgements", "demonstrations", "prompts", "texts")
 RECORDS: tuple[Kind, ...] = ("judgements", "demonstrations")
@@ -40,6 +41,7 @@ CardName = Annotated[str, Names("card of a reward model")]
 PointsName = Annotated[str, Names("points of a policy")]
 SamplesName = Annotated[str, Names("samples")]
 ConstitutionName = Annotated[str, Names("constitution")]
+RulesName = Annotated[str, Names("rules")]
 Judgements = Annotated[DataSpec, Names("judgements")]
 Demonstrations = Annotated[DataSpec, Names("demonstrations")]
 Prompts = Annotated[DataSpec, Names("prompts")]

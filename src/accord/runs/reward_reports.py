@@ -104,7 +104,7 @@ def _pair(record: Feedback) -> JudgedPair | str:
         return f"{record.kind} is no comparison"
     if record.choice.preferred is None:
         return "a tie"
-    by_id = {option.id: _answer(option.content) for option in record.options}
+    by_id = {option.id: answer_text(option.content) for option in record.options}
     better = by_id.pop(record.choice.preferred)
     (worse,) = by_id.values()
     if better is None or worse is None:
@@ -114,7 +114,8 @@ def _pair(record: Feedback) -> JudgedPair | str:
     return JudgedPair(record.asked, plain(record.prompt), better, worse)
 
 
-def _answer(content: Any) -> str | None:
+def answer_text(content: Any) -> str | None:
+    """What a response says; None where it is several messages."""
     if isinstance(content, str):
         return content
     if isinstance(content, list) and len(content) == 1 and isinstance(content[0], Message):
@@ -241,7 +242,7 @@ def _rules(
     for record in records:
         if not book.about(record) or len(record.options) != 1:
             continue
-        text = _answer(record.options[0].content)
+        text = answer_text(record.options[0].content)
         if text is None or not (answers := book.read(record).answers):
             continue
         said += [(len(rows), rule, kept) for rule, kept in answers]

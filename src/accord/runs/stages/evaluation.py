@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import torch
+
 from accord.examine.turning import gold_turned, proxy_gold_point
 from accord.feedback.records import Message, asked_fields
 from accord.files import write_jsonl
@@ -15,8 +17,10 @@ from accord.models.causal_lm import CausalLM
 from accord.models.loading import freeze, load_causal_lm
 from accord.models.reward_model import RewardModel
 from accord.runs.distances import Distances, distances
-from accord.runs.reading import read_prompts
+from accord.runs.reading import PromptRow, read_prompts
 from accord.runs.sample_rows import SampleRow, read_points
+from accord.runs.stages.propositions import RuleReward
+from accord.runs.stages.reward_functions import ToScore
 from accord.sampling.builtin import BuiltinSampler
 from accord.sampling.rollout import SamplingSettings
 from accord.seeds import derive_seed
@@ -54,7 +58,8 @@ class Examiner:
     """Everything needed to turn a policy into sample rows.
 
     `reference` None: the policy's adapter is switched off instead (adapters on one trunk).
-    `selectors`: more reward models whose scores are kept.
+    `selectors`: more reward models whose scores are kept; `rules`: what keeping them adds to the
+    proxy.
     """
 
     prompts: Sequence[Prompt]
@@ -65,17 +70,20 @@ class Examiner:
     settings: SamplingSettings
     seed: int
     selectors: Mapping[str, RewardModel] = field(default_factory=dict)
+    rules: RuleReward | None = None
 
     @classmethod
     def load(cls, config: EvaluationConfig, context: StageContext, policy: CausalLM) -> Examiner:
         """Load what the configuration names, for policies with `policy`'s tokenizer."""
+        reward = RewardModel.load(context.path(config.reward), context.device).frozen()
         return cls(
             prompts=read_prompts(config.prompts, context, config.count),
             encoder=context.encoder(policy),
             reference=None
             if policy.adapter is not None
             else freeze(load_causal_lm(context.resolve(config.reference), context.device)),
-            reward=RewardModel.load(context.path(config.reward), context.device).frozen(),
+            reward=reward,
+            rules=RuleReward(context.path(config.rules), reward) if config.rules else None,
             gold=load_gold(context.path(config.gold)) if config.gold else None,
             settings=SamplingSettings(config.max_new_tokens, config.temperature),
             seed=context.seed,
@@ -103,12 +111,17 @@ class Examiner:
             reference = policy if against == "itself" else self.reference
             temperature = self.settings.temperature
             far = distances(policy, reference, rollout.groups(), temperature, each_token=True)
-        proxy = self.reward.score(rollout.groups(), MICRO_BATCH).t().tolist()
+        scores_EB = self.reward.score(rollout.groups(), MICRO_BATCH)
         more = {
             name: model.score(rollout.groups(), MICRO_BATCH).t().tolist()
             for name, model in self.selectors.items()
         }
         responses = [self.encoder.text(r) for r in rollout.responses]
+        if self.rules is not None:
+            asked = [PromptRow(self.prompts[p]) for p in rollout.prompt_index]
+            paid_B = self.rules(ToScore(asked, responses, rollout.responses), rollout.groups())
+            scores_EB = scores_EB + torch.from_numpy(paid_B).to(scores_EB)
+        proxy = scores_EB.t().tolist()
         gold = self.gold_scores([self.prompts[p] for p in rollout.prompt_index], responses)
         rows = [
             SampleRow(

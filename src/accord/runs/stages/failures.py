@@ -129,9 +129,9 @@ def _bad(
     from accord.runs.stages.scoring import Scorer
     from accord.sampling.rollout import Rollout, SamplingSettings
 
-    scorer = Scorer(
-        config, config.load_reward(context), rows, context.encoder(model), config.micro_batch_tokens
-    )
+    reward, encoder = config.load_reward(context), context.encoder(model)
+    rules = config.load_rules(reward, context)
+    scorer = Scorer(config, reward, rows, encoder, config.micro_batch_tokens, rules)
 
     def score(_: object, rollout: Rollout, __: object) -> list[float | None]:
         scores_EB, scored_B = scorer.score(rollout)

@@ -244,7 +244,7 @@ def _tokenise(
             for name, response in responses(record).items():
                 if (key, response) not in examples:
                     row = row_name(record, name, taken)
-                    examples[key, response] = _example(record.asked, response, row, encoder)
+                    examples[key, response] = response_example(record.asked, response, row, encoder)
                     taken.add(row)
     if blank := sum(response.blank for _, response in examples):
         context.say(f"{blank:,} blank responses are judged as their EOS alone")
@@ -260,7 +260,8 @@ def _tokenise(
     return {key: by_row[example.row] for key, example in examples.items() if example.row in by_row}
 
 
-def _example(prompt: Prompt, response: Response, row: str, encoder: Encoder) -> Example:
+def response_example(prompt: Prompt, response: Response, row: str, encoder: Encoder) -> Example:
+    """A response after its prompt, tokenised."""
     if not response.blank:
         return encoder.example(prompt, response.content, response.finished, row)
     # A policy may stop at once; the empty answer is its stop token alone.

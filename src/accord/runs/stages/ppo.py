@@ -253,6 +253,7 @@ def _train(
         [row for _, row in (*data.prompts, *data.heldout)],
         context.encoder(policy),
         config.micro_batch_tokens,
+        config.load_rules(models.reward, context),
     )
     trainer = OnPolicyTrainer(
         policy,

@@ -164,7 +164,8 @@ class Score(Stage):
         if reward is not None:
             reward.frozen()
 
-        scorer = Scorer(config, reward, prompts, encoder, config.micro_batch_tokens)
+        rules = config.load_rules(reward, context)
+        scorer = Scorer(config, reward, prompts, encoder, config.micro_batch_tokens, rules)
 
         def score(_: Sequence[Prompt], rollout: Rollout, __: Sequence[str]) -> list[float | None]:
             scores_EB, scored_B = scorer.score(rollout)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from accord.runs.stage import StageConfig
 
 LOG = "scorers.jsonl"
-KINDS = ("reward model", "gold reward")
+KINDS = ("reward model", "gold reward", "rules")
 START, END = "the start", "the end"
 
 

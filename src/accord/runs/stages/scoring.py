@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, model_validator
 
 from accord.errors import RunError
-from accord.runs.inputs import RewardName, about
+from accord.runs.inputs import RewardName, RulesName, about
 from accord.runs.stage import StageConfig
 from accord.validation import Settings
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from accord.models.reward_model import RewardModel
     from accord.runs.context import StageContext
     from accord.runs.reading import PromptRow
-    from accord.runs.stages.reward_functions import RewardFunction
+    from accord.runs.stages.propositions import RuleReward
+    from accord.runs.stages.reward_functions import RewardFunction, ToScore
     from accord.sampling.rollout import Rollout
     from accord.text.encoding import Encoder
 
@@ -89,12 +90,21 @@ class RewardSources(UsesFunctions, StageConfig):
         None, description="The reward model; may be left out where functions score."
     )
     length_penalty: float = Field(0.0, ge=0, description="Taken off the score per response token.")
+    rules: RulesName | None = Field(
+        None, description="Rules with their fitted weights (a rules stage), added to the score."
+    )
 
     @model_validator(mode="after")
     def _something_scores(self) -> RewardSources:
-        if self.reward is None and not self.functions:
+        if self.reward is None and not self.functions and self.rules is None:
             raise ValueError("nothing gives a score: name a reward model, functions, or both")
         return self
+
+    def load_rules(self, reward: RewardModel | None, context: StageContext) -> RuleReward | None:
+        """What keeping rules is paid, where there are some."""
+        from accord.runs.stages.propositions import RuleReward
+
+        return RuleReward(context.path(self.rules), reward) if self.rules else None
 
     def load_reward(self, context: StageContext) -> RewardModel | None:
         """The reward model, where there is one."""
@@ -104,12 +114,13 @@ class RewardSources(UsesFunctions, StageConfig):
 
 
 class Scorer:
-    """Scores a rollout [E, B]: every member of the reward model plus what functions and length add
-    or take.
+    """Scores a rollout [E, B]: every member of the reward model plus what functions, rules and
+    length add or take.
 
-    A response that nothing scores (there is no reward model, and every function returned None)
-    gets the mean score of its prompt's other samples, or else of the batch, which pulls the policy
-    nowhere. unscored: how often each function returned None; asked: of how many responses.
+    A response that nothing scores (there is no reward model and no rule, and every function
+    returned None) gets the mean score of its prompt's other samples, or else of the batch, which
+    pulls the policy nowhere. unscored: how often each function returned None; asked: of how many
+    responses.
     """
 
     def __init__(
@@ -119,7 +130,9 @@ class Scorer:
         prompts: Sequence[PromptRow],
         encoder: Encoder,
         micro_batch_tokens: int,
+        rules: RuleReward | None = None,
     ) -> None:
+        self.rules = rules
         self.reward, self.length_penalty, self.prompts = reward, sources.length_penalty, prompts
         self.functions = sources.load_functions()
         self.encoder, self.micro_batch_tokens = encoder, micro_batch_tokens
@@ -146,6 +159,10 @@ class Scorer:
             functions_FB = self._functions(rollout)
             added_B += functions_FB.nansum(0)
             scored_B = ~functions_FB.isnan().all(0)
+        if self.rules is not None:
+            groups = rollout.groups() if self.reward is not None else []
+            added_B += torch.from_numpy(self.rules(self._asked(rollout), groups)).to(added_B)
+            scored_B = torch.ones_like(scored_B)
         if self.reward is None:
             return added_B[None], scored_B
         scores_EB = self.reward.score(rollout.groups(), self.micro_batch_tokens) + added_B
@@ -155,16 +172,19 @@ class Scorer:
         """The functions' weighted scores, NaN for None: [F, B]."""
         import torch
 
+        asked, columns = self._asked(rollout), []
+        for function, weight in self.functions:
+            columns.append(weight * torch.tensor(function(asked)))
+            self.unscored[function.name] += int(columns[-1].isnan().sum())
+        self.asked += rollout.size
+        return torch.stack(columns)
+
+    def _asked(self, rollout: Rollout) -> ToScore:
         from accord.runs.stages.reward_functions import ToScore
 
         rows = [self.prompts[rollout.rows[p]] for p in rollout.prompt_index]
         responses = [self.encoder.text(r) for r in rollout.responses]
-        asked, columns = ToScore(rows, responses, rollout.responses), []
-        for function, weight in self.functions:
-            columns.append(weight * torch.tensor(function(asked)))
-            self.unscored[function.name] += int(columns[-1].isnan().sum())
-        self.asked += len(rows)
-        return torch.stack(columns)
+        return ToScore(rows, responses, rollout.responses)
 
     def told(self) -> list[str]:
         """What was not scored, in words."""

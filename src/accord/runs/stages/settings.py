@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, model_validator
 
 from accord.learning.settings import WatchedSettings
-from accord.runs.inputs import GoldName, PolicyName, Prompts, RewardName
+from accord.runs.inputs import GoldName, PolicyName, Prompts, RewardName, RulesName
 from accord.runs.stage import StageConfig
 from accord.validation import Settings
 
@@ -151,6 +151,9 @@ class EvaluationConfig(Settings):
 
     prompts: Prompts = Field(description="Evaluation prompts (JSONL with a prompt per row).")
     reward: RewardName = Field(description="The reward model whose score is the proxy.")
+    rules: RulesName | None = Field(
+        None, description="Rules with their fitted weights (a rules stage), added to the proxy."
+    )
     reference: PolicyName = Field(description="The model the KL is measured against.")
     gold: GoldName | None = Field(None, description="The gold reward, where there is one.")
     count: int = Field(192, ge=2, description="Prompts used, from the top.")
