@@ -15,6 +15,7 @@ _BUILTIN = {
     "reviews": "accord.runs.stages.reviews:Reviews",
     "planted": "accord.runs.stages.planted:Planted",
     "planted_rules": "accord.runs.stages.planted_rules:PlantedRules",
+    "label_world": "accord.runs.stages.label_world:LabelWorld",
     "pretrain": "accord.runs.stages.pretrain:Pretrain",
     "prompts": "accord.runs.stages.prompts:PromptsOfData",
     "preferences": "accord.runs.stages.preferences:Preferences",
