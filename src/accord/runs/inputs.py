@@ -17,8 +17,7 @@ from accord.feedback.formats.source import DataSource, DataSpec
 REFERENCE = "stage:"
 Kind = Literal[
     "policy", "reward model", "judgements", "demonstrations", "prompts", "texts", "gold reward", "annotator estimates",  # noqa: E501
-    "card of a reward model", "points of a policy", "samples", "constitution",
-    "card of a reward model", "points of a policy", "samples", "rules",
+    "card of a reward model", "points of a policy", "samples", "constitution", "rules",
 ]  # fmt: skip
 DATA: tuple[Kind, ...] = ("judgements", "demonstrations", "prompts", "texts")
 RECORDS: tuple[Kind, ...] = ("judgements", "demonstrations")
