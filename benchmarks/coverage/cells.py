@@ -4,5 +4,6 @@ import benchmarks.coverage.agreement
 import benchmarks.coverage.annotators
 import benchmarks.coverage.crowds
 import benchmarks.coverage.dependent
+import benchmarks.coverage.judges
 import benchmarks.coverage.means
 import benchmarks.coverage.scales  # noqa: F401

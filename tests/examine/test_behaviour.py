@@ -14,7 +14,6 @@ from accord.examine.behaviour import bias, choices, leaks, refusal
 from accord.examine.behaviour.bias import BiasAnswer
 from accord.examine.behaviour.choices import Choice
 from accord.examine.behaviour.scored import Scored, column
-from accord.statistics.means import share_mean
 
 
 def choice(logp: Sequence[float], right: Sequence[int], lengths: Sequence[int] = ()) -> Choice:
@@ -118,22 +117,6 @@ def test_refusals_are_told_by_how_an_answer_begins() -> None:
         ("over_refusal", 0.5),
         ("refusal", 1.0),
     ]
-
-
-def test_the_corrected_rate_covers_the_true_one() -> None:
-    rng = np.random.default_rng(3)
-    truth, sensitivity, specificity, inside = 0.15, 0.9, 0.85, 0
-    for _ in range(400):
-        refused = rng.random(250) < truth
-        seen = np.where(refused, rng.random(250) < sensitivity, rng.random(250) > specificity)
-        rate = share_mean(seen.astype(float))
-        hits = int(rng.binomial(120, sensitivity)), 120
-        passes = int(rng.binomial(150, specificity)), 150
-        found = refusal.corrected(rate, hits, passes)
-        inside += found.low <= truth <= found.high
-    assert 0.92 <= inside / 400 <= 0.99
-    with pytest.raises(ValueError, match="no more than chance"):
-        refusal.corrected(rate, (50, 100), (45, 100))
 
 
 # --- leaks ----------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from accord.feedback.judge_card import JudgedPairs, corrected_share, judge_card
+from accord.feedback.judge_card import JudgedPairs, judge_card
 
 
 def planted(
@@ -97,20 +97,3 @@ def test_contradictions_are_ties() -> None:
     card = judge_card(judged)
     assert (card.flipped and card.flipped.value, card.undecided.value) == (0.5, 0.25)
     assert card.longer is None
-
-
-# --- shares corrected by labels -------------------------------------------------------------------
-def test_a_corrected_share_covers_what_people_would_say_and_is_tighter_than_labels_alone() -> None:
-    rng, inside, widths = np.random.default_rng(3), 0, [0.0, 0.0]
-    for _ in range(300):
-        people = (rng.random(600) < 0.55).astype(float)
-        judge = np.where(rng.random(600) < 0.85, people, 1.0)  # leans to one side
-        found = corrected_share(judge[100:], judge[:100], people[:100])
-        plain = corrected_share(rng.random(500), rng.random(100), people[:100])
-        inside += found.low <= 0.55 <= found.high
-        widths[0] += found.high - found.low
-        widths[1] += plain.high - plain.low
-    assert 0.92 <= inside / 300 <= 0.98
-    assert widths[0] < 0.8 * widths[1]
-    with pytest.raises(ValueError, match="two labelled items"):
-        corrected_share([0.5], [1.0], [1.0])

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from accord.feedback.formats.source import DataSource
     from accord.feedback.judge_card import JudgeCard, Pull
     from accord.feedback.judge_drift import JudgeDrift
+    from accord.feedback.judge_rate import RateOf
     from accord.feedback.records import Feedback
     from accord.runs.judged_arms import ComparedArms
     from accord.runs.judges import AskedJudge
+    from accord.statistics.judged_rates import JudgedRate
     from accord.statistics.means import Estimate
 
 FRESH = 3600.0
@@ -112,6 +114,42 @@ def compare(
     tell_judges(judge)
 
 
+def rate(judged: Path, people: Path, of: RateOf, out: Path | None) -> None:
+    """What people would say of all that is judged."""
+    from dataclasses import asdict
+
+    from pydantic import TypeAdapter
+
+    from accord.feedback.judge_rate import rate_of
+    from accord.statistics.judged_rates import JudgedRate
+
+    found, left_out = rate_of(_people(judged), _people(people), of)
+    for reason, count in left_out.items():
+        click.echo(f"{count:,} {reason}")
+    click.echo(
+        f"{safe_text(str(of))}: {found.labels:,} items labelled, {found.judged:,} more judged"
+    )
+    print_table(("rate", "", "width", "worth"), list(_rate_rows(found)), right=("width", "worth"))
+    if found.turned is None:
+        click.echo(f"no Rogan and Gladen: {found.why_not}")
+    if out is not None:
+        write_json(out, {"of": asdict(of), **TypeAdapter(JudgedRate).dump_python(found)})
+
+
+def _rate_rows(found: JudgedRate) -> Iterator[tuple[str, str, str, str]]:
+    for name, estimate, worth in (
+        ("people's labels alone", found.people, float(found.labels)),
+        ("corrected (PPI++)", found.corrected, found.worth),
+        ("turned round (Rogan, Gladen)", found.turned, found.worth_turned),
+        ("the judge alone: not people's", found.judge, None),
+    ):
+        if estimate is not None:
+            none = estimate.low is None or estimate.high is None
+            width = "–" if none else f"{(estimate.high or 0) - (estimate.low or 0):.3f}"
+            shown = "" if worth is None else f"{worth:,.0f} labels"
+            yield name, estimate.percent, width, shown
+
+
 def _arms(named: Sequence[str]) -> dict[str, Path]:
     found = {}
     for text in named:
@@ -137,9 +175,10 @@ def _people(path: Path) -> Sequence[Feedback]:
 def _win_rows(found: ComparedArms) -> Iterator[tuple[str, str, str, str, str]]:
     for one in found.wins:
         skipped = f", {one.skipped:,} without a verdict" if one.skipped else ""
+        worth = "" if one.worth is None else f", worth {one.worth:,.0f} labels"
         rows = [
             ("win rate", one.win_rate, f"{one.comparisons:,} comparisons{skipped}; ties half"),
-            ("corrected", one.corrected, f"by people's labels on {one.labelled:,} of them"),
+            ("corrected", one.corrected, f"by people's labels on {one.labelled:,} of them{worth}"),
             ("people", one.people, "what these labels say alone"),
             ("at equal length", one.at_equal_length, "what is left of it without length"),
             ("longer", one.longer, "how often its response is the longer"),
@@ -227,6 +266,9 @@ def _rows(card: JudgeCard) -> Iterator[tuple[str, str, str, str]]:
     if card.temperature is not None:
         yield "temperature", str(card.temperature), "", "above 1: surer than it is right"
         yield "log-loss", str(card.log_loss), "", "of its probabilities, nats; .693 is a coin"
+    if card.label_worth is not None:
+        worth = f"{card.label_worth:.2f}"
+        yield "label worth", worth, "", "labels that one is worth beside many judged pairs"
 
 
 def _pulled(pull: Pull | None) -> tuple[str, str]:

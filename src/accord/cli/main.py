@@ -753,6 +753,42 @@ def judge_compare(
     compare(judges, arms, all_pairs, people, sample, seed, out, dry_run, asking)
 
 
+@judge.command("rate")
+@click.argument("judged", type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--people",
+    required=True,
+    type=click.Path(exists=True, path_type=Path),
+    help="People's records of some of the same items, a random part of them.",
+)
+@click.option("--of", "producer", help="How often this producer's response is preferred.")
+@click.option("--flag", help="How often this flag is set.")
+@click.option("--at-least", type=float, help="How often a score is so much or more.")
+@click.option("--score", help="Whose score, where records have several.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write JSON too.")
+@guarded
+def judge_rate(
+    judged: Path,
+    people: Path,
+    producer: str | None,
+    flag: str | None,
+    at_least: float | None,
+    score: str | None,
+    out: Path | None,
+) -> None:
+    """A rate that people would report, from a judge's records of many items and people's of a few.
+
+    \b
+    accord ask samples.jsonl ai.jsonl --judge https://host/v1#model
+    accord judge rate ai.jsonl --people labels.jsonl --of new-policy
+    Corrected (PPI++) needs labels of a random part; Rogan and Gladen's holds for other parts too.
+    """
+    from accord.cli.judge import rate
+    from accord.feedback.judge_rate import RateOf
+
+    rate(judged, people, RateOf(producer, flag, score, at_least), out)
+
+
 @main.group()
 def reward() -> None:
     """Reward models: what they are worth, and what they pay for."""

@@ -7,16 +7,15 @@ labels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from scipy.special import logit
 
 from accord.feedback.choice_model import decided_log_p
 from accord.statistics.calibration import temperature_of
-from accord.statistics.clusters import clustered, quantile
 from accord.statistics.cohen import kappa
 from accord.statistics.intervals import Array, Index, Interval
 from accord.statistics.means import Estimate, clustered_mean, paired_difference, share_mean
@@ -81,8 +80,10 @@ class JudgeCard(BaseModel):
     verdicts that turn to the losing option once a sentence in it asks for that, less those that
     turn for a sentence that asks for nothing; agreement, kappa:
     with people on pairs that both decide; temperature, log_loss (nats): of its probabilities
-    against what people decide, a temperature above 1 says that it is too sure. None where there is
-    nothing to measure it on."""
+    against what people decide, a temperature above 1 says that it is too sure; label_worth: how
+    many labels one is worth for a win rate, beside many judged pairs (PPI++, see
+    `statistics/judged_rates.py`): 1 / (1 - r^2), r the correlation of verdicts and labels. None
+    where there is nothing to measure it on."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -99,6 +100,7 @@ class JudgeCard(BaseModel):
     kappa: tuple[float, float, float] | None
     temperature: Estimate | None
     log_loss: Estimate | None
+    label_worth: float | None = None
 
 
 def judge_card(pairs: JudgedPairs) -> JudgeCard:
@@ -125,7 +127,20 @@ def judge_card(pairs: JudgedPairs) -> JudgeCard:
         kappa=_kappa(pairs, decided_P, labelled_P),
         temperature=temperature,
         log_loss=log_loss,
+        label_worth=_label_worth(pairs, labelled_P),
     )
+
+
+def _label_worth(pairs: JudgedPairs, labelled_P: NDArray[np.bool_]) -> float | None:
+    """Which of a pair is a means nothing, so that both are centred at one half."""
+    if labelled_P.sum() < 2:
+        return None
+    judge_P, people_P = (x[labelled_P] - 0.5 for x in (pairs.verdict_P, pairs.people_P))
+    squares = float((judge_P**2).sum() * (people_P**2).sum())
+    if not squares:
+        return 1.0
+    alike = max(0.0, float((judge_P * people_P).sum())) ** 2 / squares
+    return 1 / (1 - alike) if alike < 1 else None
 
 
 def _share(values: Array, prompts: Index) -> Estimate | None:
@@ -202,38 +217,3 @@ def _calibration(pairs: JudgedPairs, labelled_P: Array) -> tuple[Estimate | None
     gap_P = np.where(pairs.people_P[kept] > 0.5, odds_P, -odds_P)
     clusters = pairs.prompt_P[kept].tolist()
     return temperature_of(gap_P, clusters), clustered_mean(-decided_log_p(gap_P), clusters)
-
-
-def corrected_share(
-    judged_N: Array, judged_P: Array, people_P: Array, prompt_P: Sequence[int] | None = None
-) -> Estimate:
-    """What people would say on average, of a judge's verdicts on N items and on P more that people
-    labelled too: PPI++ (Angelopoulos et al. 2023), mean(people - l judge) + l mean(judge), with the
-    l in [0, 1] that makes the variance smallest, Cov(people, judge) / ((1 + P / N) Var judge); 0
-    and so people alone where the judge says nothing of them. Student's t over the labelled
-    prompts, given l. Raises ValueError for fewer than two labelled items."""
-    judged_P, people_P = np.asarray(judged_P, float), np.asarray(people_P, float)
-    judged_N = np.asarray(judged_N, float)
-    if len(people_P) < 2 or not len(judged_N):
-        raise ValueError("a correction needs two labelled items and one more that is judged")
-    spread = float(np.var(judged_P, ddof=1))
-    shared = float(np.cov(people_P, judged_P, ddof=1)[0, 1])
-    weight = shared / ((1 + len(judged_P) / len(judged_N)) * spread) if spread > 0 else 0.0
-    weight = float(np.clip(weight, 0.0, 1.0))
-    gap = people_P - weight * judged_P
-    place = np.arange(len(gap)) if prompt_P is None else np.unique(prompt_P, return_inverse=True)[1]
-    sizes = np.bincount(place).astype(float)
-    labelled = clustered(np.bincount(place, gap).astype(float), sizes)
-    rest = clustered(judged_N, np.ones(len(judged_N)))
-    value = labelled.value + weight * rest.value
-    if labelled.variance is None:
-        return Estimate(value=value, error=None, low=None, high=None, n=len(sizes))
-    error = float(np.sqrt(labelled.variance + weight**2 * (rest.variance or 0.0)))
-    half = quantile(labelled.freedom) * error
-    return Estimate(
-        value=value,
-        error=error,
-        low=max(0.0, value - half),
-        high=min(1.0, value + half),
-        n=len(sizes),
-    )

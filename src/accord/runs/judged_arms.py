@@ -15,13 +15,14 @@ from pydantic import BaseModel, ConfigDict
 from accord.errors import DataError
 from accord.examine.judged_wins import length_controlled, ratings
 from accord.feedback.formats.reading import read_rows
-from accord.feedback.judge_card import corrected_share, decided
+from accord.feedback.judge_card import decided
 from accord.feedback.messages import Message, plain
 from accord.feedback.records import Feedback
 from accord.runs.judges import AskedJudge
 from accord.runs.judging import AskedPair, people_labels
 from accord.seeds import generator
 from accord.statistics.intervals import Array, Index
+from accord.statistics.judged_rates import corrected_share, labelled_share, worth_labels
 from accord.statistics.means import Estimate, share_mean
 
 PROMPTS = ("prompt", "instruction", "question", "messages")
@@ -33,7 +34,8 @@ class JudgedWins(BaseModel):
     """One arm against another, as a judge says. win_rate: ties and contradictions half; flipped:
     share of comparisons whose verdict changes with the order; longer: share in which the arm's
     response is the longer; at_equal_length: `length_controlled`; corrected: by people's labels on
-    `labelled` of the comparisons (PPI++), people: what these alone say. skipped: comparisons
+    `labelled` of the comparisons (PPI++), people: what these alone say, worth: how many labels
+    would tell as much. skipped: comparisons
     without a verdict. None where there is nothing to measure it on."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -49,6 +51,7 @@ class JudgedWins(BaseModel):
     labelled: int
     people: Estimate | None
     corrected: Estimate | None
+    worth: float | None = None
 
 
 class ComparedArms(BaseModel):
@@ -206,9 +209,11 @@ def _wins(
     known = np.isfinite(people_N)
     place = one.prompt_N[given]
     people = share_mean(people_N[known], list(place[known])) if known.any() else None
-    corrected = None
+    corrected = worth = None
     if known.sum() > 1 and not known.all():
-        corrected = corrected_share(share[~known], share[known], people_N[known], place[known])
+        said = people_N[known]
+        corrected = corrected_share(share[~known], share[known], said, place[known])
+        worth = worth_labels(labelled_share(said, place[known]), corrected, len(said))
     return JudgedWins(
         arm=one.arm,
         against=one.against,
@@ -221,4 +226,5 @@ def _wins(
         labelled=int(known.sum()),
         people=people,
         corrected=corrected,
+        worth=worth,
     )
