@@ -31,7 +31,7 @@ ROOMS = {
         "losses", "likelihoods", "advantages", "on_policy", "preference", "reward", "scored_text",
         "supervised", "unpaired",
     ),
-    "oversight": ("constitution", "drafts", "critics", "revisers", "chains"),
+    "oversight": ("constitution", "drafts", "critics", "revisers", "chains", "voting"),
     "examine": ("kl", "winrate", "overoptimisation", "reward_card", "evidence", "verdict"),
     "runs": ("recipe", "parameters", "registry", "stage", "runner", "study"),
 }  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from accord.cli.terminal import guarded
@@ -24,13 +26,66 @@ def constitution_check(file: str) -> None:
 
 @constitution.command("show")
 @click.argument("file")
+@click.option(
+    "--votes",
+    metavar="RECORDS",
+    help="What people said of the principles (accord studio export PROJECT RECORDS --skips):"
+    " consensus over groups.",
+)
+@click.option(
+    "--attributes",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help='Who voted, as JSON: {"annotator": {"attribute": "value"}}; with --group.',
+)
+@click.option("--group", help="The attribute whose values are the groups; else the votes tell.")
+@click.option("--seed", default=0, show_default=True, help="Of the search for groups.")
 @guarded
-def constitution_show(file: str) -> None:
+def constitution_show(
+    file: str, votes: str | None, attributes: Path | None, group: str | None, seed: int
+) -> None:
     """Print the principles of FILE (or accord:NAME), what is asked with each, and the hash.
 
     \b
     accord constitution show accord:plain-dealing
+    accord constitution show mine.yaml --votes votes.jsonl
+    accord constitution show mine.yaml --votes votes.jsonl --attributes people.json --group country
     """
-    from accord.cli.constitution import show
+    from accord.cli.constitution import show, show_votes
 
-    show(file)
+    if (attributes is None) != (group is None) or (votes is None and group is not None):
+        raise click.UsageError("--attributes and --group go together, and with --votes.")
+    if votes is None:
+        show(file)
+    else:
+        show_votes(file, votes, attributes, group, seed)
+
+
+@constitution.command("vote")
+@click.argument("file")
+@click.option("--project", required=True, help="Name of the project that is made.")
+@click.option(
+    "--database",
+    default="studio.db",
+    show_default=True,
+    help="A file, or postgresql://USER:PASSWORD@HOST/NAME.",
+)
+@click.option(
+    "--people",
+    default=100,
+    show_default=True,
+    type=click.IntRange(1, 100),
+    help="Votes wanted on each principle.",
+)
+@guarded
+def constitution_vote(file: str, project: str, database: str, people: int) -> None:
+    """Make a project of a studio in which people say of each principle of FILE whether they agree.
+
+    \b
+    accord constitution vote mine.yaml --project "Our principles"
+    accord studio                                   # invite people; they vote
+    accord studio export our-principles votes.jsonl --skips
+    accord constitution show mine.yaml --votes votes.jsonl
+    """
+    from accord.cli.constitution import vote
+
+    vote(file, project, database, people)

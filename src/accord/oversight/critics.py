@@ -6,9 +6,11 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from accord.errors import ConfigError, RunError
 from accord.examine.behaviour.refusal import refuses
-from accord.feedback.messages import plain
+from accord.feedback.messages import Content, plain
 from accord.feedback.records import Span, asked_fields
 from accord.oversight.constitution import Constitution, Principle
 from accord.oversight.drafts import Criticism, Draft, Failure
@@ -19,6 +21,7 @@ SpanFunction = Callable[[Any, str], list[Span]]
 """(prompt, response) -> the places at fault, in characters of the response."""
 KEPT = "It keeps to this principle."
 PRESENTED = "This is a prompt, and a response to it.\n\nPrompt:\n{prompt}\n\nResponse:\n{response}"
+_CONTENT: TypeAdapter[Any] = TypeAdapter(Content)
 _QUOTE = re.compile(r'"([^"\n]{3,300})"|“([^”\n]{3,300})”')
 
 
@@ -156,11 +159,7 @@ def opening(draft: Draft, principle: Principle) -> dict[str, str]:
 
 def asked_prompt(prompt: Prompt) -> Any:
     """Text or messages of a prompt, as a record has them."""
-    from pydantic import TypeAdapter
-
-    from accord.feedback.messages import Content
-
-    return TypeAdapter(Content).validate_python(asked_fields(prompt)["prompt"])
+    return _CONTENT.validate_python(asked_fields(prompt)["prompt"])
 
 
 def quoted_spans(critique: str, text: str) -> tuple[list[Span], int]:

@@ -31,6 +31,7 @@ _BUILTIN = {
     "kto": "accord.runs.stages.kto:Kto",
     "revise": "accord.runs.stages.revise:Revise",
     "violations": "accord.runs.stages.violations:Violations",
+    "questions": "accord.runs.stages.questions:Questions",
     "score": "accord.runs.stages.score:Score",
     "ask": "accord.runs.stages.ask:Ask",
     "best_of_n": "accord.runs.stages.best_of_n:BestOfN",

@@ -13,7 +13,7 @@ from accord.runs.context import NotYet, StageContext
 from accord.runs.inputs import ConstitutionName, Judgements, Names, PolicyName
 from accord.runs.plan import Plan
 from accord.runs.stage import Stage, StageConfig, StageResult, Value
-from accord.runs.stages.asking import ANSWERS, AskingConfig
+from accord.runs.stages.asking import AskingConfig
 
 if TYPE_CHECKING:
     from accord.feedback.records import Feedback
@@ -155,5 +155,5 @@ def _judges(config: AskConfig, context: StageContext) -> list[AiJudge]:
     from accord.runs.ai_feedback import open_ai_judges
     from accord.sampling.answer_cache import AnswerCache
 
-    kept, asking = AnswerCache(context.folder / ANSWERS), config.asking.settings(context)
+    kept, asking = AnswerCache(config.asking.kept(context)), config.asking.settings(context)
     return open_ai_judges([*config.judges, *config.models], config, kept, asking, context.resolve)

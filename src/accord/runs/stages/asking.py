@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import Field, model_validator
@@ -14,7 +17,8 @@ if TYPE_CHECKING:
     from accord.sampling.budget import Budget, Prices
 
 ANSWERS = "answers.sqlite"
-"""Answers of endpoints, in the stage's folder: a resumed stage asks nothing twice."""
+"""Answers of endpoints, in the stage's folder unless another place is named: a resumed stage asks
+nothing twice."""
 
 
 class AskingConfig(Settings):
@@ -28,6 +32,12 @@ class AskingConfig(Settings):
     )
     response_price: float | None = Field(
         None, ge=0, description="Of a million tokens of responses."
+    )
+    answers: str | None = Field(
+        None,
+        min_length=1,
+        description="File in which answers are kept, of another run, say, of which nothing is asked"
+        " again; null: one in the stage's folder.",
     )
     at_once: int = Field(16, ge=1, le=512, description="Calls side by side.")
     tries: int = Field(6, ge=1, le=20, description="Tries of one question.")
@@ -76,12 +86,30 @@ class AskingConfig(Settings):
             approve,
         )
 
+    def kept(self, context: StageContext) -> Path:
+        """Where answers are kept."""
+        return context.folder / ANSWERS if self.answers is None else Path(self.answers)
+
+    @contextmanager
+    def within_budget(self, context: StageContext) -> Iterator[None]:
+        """Within it, an error about the budget says how to go on: a run keeps its settings."""
+        from accord.sampling.budget import BudgetError
+
+        try:
+            yield
+        except BudgetError as error:
+            raise BudgetError(
+                error.message,
+                "start a new run with more, to which what was answered is given:"
+                f" {context.name}.asking.answers={self.kept(context)}",
+            ) from error
+
     def askers(self, names: list[str], context: StageContext) -> dict[str, Asker]:
         """One per address."""
         from accord.sampling.addresses import open_endpoints
         from accord.sampling.answer_cache import AnswerCache
 
-        settings, cache = self.settings(context), AnswerCache(context.folder / ANSWERS)
+        settings, cache = self.settings(context), AnswerCache(self.kept(context))
         opened = open_endpoints(names, self.timeout)
         return {
             name: settings.asker(name, endpoint, cache)

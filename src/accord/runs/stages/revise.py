@@ -20,6 +20,7 @@ from accord.runs.stage import Stage, StageConfig, StageResult
 from accord.runs.stages.asking import AskingConfig
 from accord.runs.stages.critic_functions import UsesCritics
 from accord.sampling.addresses import is_remote
+from accord.sampling.budget import Cost
 from accord.sampling.rollout import SamplingSettings
 from accord.seeds import derive_seed
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 CHUNK = 32
 """Prompts whose chains are on disk together."""
+PRESENTED_TOKENS = 150
+"""Of a question: a prompt and what is asked with a principle, roughly."""
 FIRST, LOG = "first.jsonl", "chains.jsonl"
 
 
@@ -158,7 +161,8 @@ class Revise(Stage):
         drafts = _first_drafts(model, config, context)
         critic, reviser = _people(config, constitution, model, context)
         chains = Chains(constitution, critic, reviser, config.rules, config.rounds, context.seed)
-        done = _run(chains, drafts, config, context)
+        with config.asking.within_budget(context):
+            done = _run(chains, drafts, config, context)
         rule_critic = config.rule_critic(constitution) if config.critics else None
         return leave(done, rule_critic, context)
 
@@ -169,10 +173,27 @@ def _notes(config: ReviseConfig, constitution: Constitution, prompts: int) -> li
     if config.rules.preambles == "remove":
         notes.append(f"preambles of revisions are removed: {RULE}")
     if prompts and config.remote:
-        each = sum(name is not None and is_remote(name) for name in (config.critic, config.reviser))
-        calls = prompts * config.rounds * each
-        notes.append(f"at most {calls:,} calls to {' and '.join(config.remote)}")
+        most = _most(config, prompts)
+        told = f"at most {most.calls:,} calls to {' and '.join(config.remote)}, about"
+        told += f" {most.tokens:,.0f} tokens"
+        if config.asking.prices is not None:
+            told += f", {most.money(config.asking.prices):,.2f} of money"
+        notes.append(told)
+        if (passed := config.asking.budget.exceeded_by(most)) is not None:
+            notes.append(f"it may stop before its end: {passed}")
     return notes
+
+
+def _most(config: ReviseConfig, prompts: int) -> Cost:
+    """What calls to endpoints take where every text is as long as is allowed."""
+    draft = PRESENTED_TOKENS + max(config.max_new_tokens, config.revision_tokens)
+    again = draft + config.critique_tokens
+    most = Cost()
+    if config.critic is not None and is_remote(config.critic):
+        most += Cost(1, draft, config.critique_tokens)
+    if config.reviser is not None and is_remote(config.reviser):
+        most += Cost(1, again, config.revision_tokens)
+    return most.times(prompts * config.rounds)
 
 
 def _first_drafts(model: CausalLM, config: ReviseConfig, context: StageContext) -> list[Draft]:

@@ -153,6 +153,11 @@ def _public(session: Session, account_id: int | None) -> str | None:
     )
 
 
+def has_project(session: Session, slug: str) -> bool:
+    """Whether there is a project of that slug."""
+    return session.scalar(select(Project.id).where(Project.slug == slug)) is not None
+
+
 def find_project(session: Session, slug: str) -> Project:
     """The project of that slug; raises NotHere."""
     project = session.scalars(select(Project).where(Project.slug == slug)).first()
