@@ -124,6 +124,14 @@ def test_a_reward_model_learns_rules_beside_its_score(tmp_path: Path) -> None:
     weights = {row["name"]: row["weight"] for row in json.loads(rules.read_text())["rules"]}
     rows = read_jsonl(tmp_path / "run/stages/03-best/sampled.jsonl")
     texts = [response for row in rows for response in row["responses"] if response.strip()]
+    best = json.loads((tmp_path / "run/stages/03-best/result.json").read_text())["values"]
+    first = [
+        encoder.example(row["prompt"], row["responses"][0], row["finished"][0]).group
+        for row in rows
+    ]
+    kept_J = model.rule_probabilities(first).mean(0).tolist()
+    assert best["rule.polite.first"] == pytest.approx(kept_J[0], abs=1e-4)
+    assert 0 < best["rule.brief.best"] < 1
     asked = [PromptRow("This great film") for _ in texts]
     groups = [encoder.example("This great film", text).group for text in texts]
     paid = RuleReward(rules, model)(ToScore(asked, texts, [[] for _ in texts]), groups)
@@ -246,6 +254,12 @@ def test_answers_that_are_all_the_same_are_left_out_beside_comparisons(tmp_path:
         "flag 'rude': no rule": 72,
         "answer to the rule 'polite': all are the same": 72,
     }
+
+
+def test_feedback_about_rules_alone_is_refused(tmp_path: Path) -> None:
+    rows = [row for row in judged() if row["kind"] != "comparison"]
+    with pytest.raises(AccordError, match="nothing teaches the score"):
+        run(tmp_path, write(tmp_path / "said.jsonl", rows), f", rules: {RULES}")
 
 
 def test_rules_beside_other_heads_are_refused(tmp_path: Path) -> None:

@@ -227,6 +227,7 @@ class Reward(Stage):
         if judged is not None:
             groups = judged.groups
             sources_of(judged.annotators, config.blend)
+            _check_scored(judged)
             if isinstance(config.evaluation, (int, float)):
                 train, heldout = _split(judged, config, set())
                 groups = [*train, *heldout]
@@ -298,6 +299,7 @@ def _load(config: RewardConfig, trunk: CausalLM, context: StageContext) -> Rewar
     estimates = context.path(config.annotators) if config.annotators else None
     effects = annotator_effects(estimates, judged.annotators, judged.comparing)
     _check_steps(judged, config.head(), trunk, context)
+    _check_scored(judged)
     sources = sources_of(judged.annotators, config.blend)
     both = [blended(groups, sources, config.blend) for groups in (train, heldout)]
     shares = say_shares(both[0], sources, context) if sources else {}
@@ -488,6 +490,17 @@ def _check_steps(
         context.say(
             f"{other:,} of {len(labelled):,} labelled responses have other steps than"
             f" {head.separator!r} divides them into, which is how steps are found at use"
+        )
+
+
+def _check_scored(judged: JudgedData) -> None:
+    """Raises DataError when everything said is of rules, which do not teach the score."""
+    first = judged.rules.first_facet
+    facets = {j.facet for g in judged.groups for j in g.judgements}
+    if facets and all(facet is not None and facet >= first for facet in facets):
+        raise DataError(
+            "all feedback is about rules, so nothing teaches the score",
+            "give comparisons, rankings, ratings or thumbs, too",
         )
 
 

@@ -3,6 +3,7 @@ iteration."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -18,9 +19,11 @@ from accord.runs.stages.scoring import RewardSources
 
 if TYPE_CHECKING:
     from accord.feedback.records import Feedback
+    from accord.models.reward_model import RewardModel
     from accord.runs.stages.sampled import SampledRow
     from accord.sampling.rollout import Rollout
     from accord.text.chats import Prompt
+    from accord.text.encoding import Encoder
 
 CHUNK = 32
 ANNOTATOR = "reward"
@@ -106,7 +109,7 @@ class Score(Stage):
     def run(self, config: ScoreConfig, context: StageContext) -> StageResult:
         from accord.runs.stages.usable import prompt_key
 
-        rows = self._samples(config, context)
+        rows, reward, encoder = self._samples(config, context)
         shown: list[Feedback] = []
         records, flat = [], 0
         for number, row in enumerate(rows):
@@ -140,6 +143,8 @@ class Score(Stage):
             "best_score": top,
             "prompts_with_demonstration": solved,
         }
+        if reward is not None and reward.form.rules:
+            values |= _rules_kept(rows, reward, encoder, config, context)
         summary = (
             f"{len(records):,} pairs, {flat:,} prompts whose samples score the same; {len(shown):,}"
             f" demonstrations for {solved:,} of {len(rows):,} prompts; mean score {mean:.2f}, best"
@@ -149,8 +154,10 @@ class Score(Stage):
             summary, values, {"feedback": feedback, "demonstrations": demonstrations}
         )
 
-    def _samples(self, config: ScoreConfig, context: StageContext) -> list[SampledRow]:
-        """Responses with their scores: one row per prompt."""
+    def _samples(
+        self, config: ScoreConfig, context: StageContext
+    ) -> tuple[list[SampledRow], RewardModel | None, Encoder]:
+        """Responses with their scores, one row per prompt; and what scored them."""
         from accord.learning.reward import aggregate
         from accord.models.loading import freeze, load_causal_lm
         from accord.runs.reading import read_prompt_rows
@@ -181,7 +188,37 @@ class Score(Stage):
         )
         for line in scorer.told():
             context.say(line)
-        return _scored(rows, context)
+        return _scored(rows, context), reward, encoder
+
+
+def _rules_kept(
+    rows: Sequence[SampledRow],
+    reward: RewardModel,
+    encoder: Encoder,
+    config: ScoreConfig,
+    context: StageContext,
+) -> dict[str, float]:
+    """Mean P(kept) of each rule that the reward model knows, of the best responses and of the first
+    samples: what choosing by the score does to the rules."""
+    from accord.runs.stages.judged import response_example
+    from accord.runs.stages.usable import Response
+
+    values: dict[str, float] = {}
+    for what in ("best", "first"):
+        groups = []
+        for row in rows:
+            n = _order(row, config.unfinished)[0] if what == "best" else 0
+            text = row["responses"][n]
+            said = Response("", json.dumps(text), row["finished"][n], not text.strip())
+            groups.append(response_example(row["prompt"], said, f"{what} sample", encoder).group)
+        kept_J = reward.rule_probabilities(groups, config.micro_batch_tokens).mean(0).tolist()
+        values |= {
+            f"rule.{name}.{what}": p for name, p in zip(reward.form.rules, kept_J, strict=True)
+        }
+    for name in reward.form.rules:
+        best, first = (values[f"rule.{name}.{what}"] for what in ("best", "first"))
+        context.say(f"rule {name}: kept with P {best:.3f} by the best samples, {first:.3f} by any")
+    return values
 
 
 def _scored(rows: Sequence[SampledRow], context: StageContext) -> list[SampledRow]:
