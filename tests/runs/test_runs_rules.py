@@ -256,6 +256,21 @@ def test_answers_that_are_all_the_same_are_left_out_beside_comparisons(tmp_path:
     }
 
 
+def test_an_objective_is_learned_from_comparisons_by_its_attribute(tmp_path: Path) -> None:
+    """One objective is the score; several are outputs of their own."""
+    rows = [row for row in judged() if row["kind"] != "comparison"]
+    feedback = write(tmp_path / "said.jsonl", rows)
+    brief = "{brief: {flag: tone, broken: long}}"
+    more = f", epochs: 3, objectives: {{polite: 1}}, rules: {brief}"
+    result, said, folder = run(tmp_path, feedback, more)
+    assert result["values"]["heldout_accuracy"] > 0.9
+    assert "left out: 72 flag 'rude': no rule" in said
+    assert RewardModel.load(folder / "model").form.outputs == 2
+    (tmp_path / "other").mkdir()
+    with pytest.raises(AccordError, match="nothing is rated for the objective 'kind'"):
+        run(tmp_path / "other", feedback, f", objectives: {{kind: 1}}, rules: {brief}")
+
+
 def test_feedback_about_rules_alone_is_refused(tmp_path: Path) -> None:
     rows = [row for row in judged() if row["kind"] != "comparison"]
     with pytest.raises(AccordError, match="nothing teaches the score"):

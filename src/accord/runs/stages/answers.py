@@ -8,7 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from accord.errors import DataError
-from accord.feedback.records import Comparison, Feedback, Ranking, Rating, StepLabels, Thumb
+from accord.feedback.records import (
+    AttributeComparison,
+    Comparison,
+    Feedback,
+    Ranking,
+    Rating,
+    StepLabels,
+    Thumb,
+)
 from accord.learning.judgements import RatingScale
 
 MOST_LEVELS = 32
@@ -82,7 +90,13 @@ def find_scales(records: Sequence[Feedback], objectives: Sequence[str] = ()) -> 
             counts.setdefault(key, Counter())[value] += 1
     if THUMB in counts:  # "both bad" is a thumb down for both, "all bad" for all
         counts[THUMB][0.0] += sum(len(r.options) for r in records if bad(r))
-    _check_attributes({key[0] for key in counts if key not in ALWAYS}, objectives)
+    compared = {
+        name
+        for record in records
+        if isinstance(record.choice, AttributeComparison)
+        for name in record.choice.attributes
+    }
+    _check_attributes({key[0] for key in counts if key not in ALWAYS}, objectives, compared)
     keys, scales, facets, left_out = [], [], [], {}
     for key, level_counts in sorted(counts.items()):
         if objectives and key not in ALWAYS and key[0] not in objectives:
@@ -107,11 +121,13 @@ def find_scales(records: Sequence[Feedback], objectives: Sequence[str] = ()) -> 
     return RatingScales(tuple(keys), tuple(scales), tuple(facets), left_out)
 
 
-def _check_attributes(names: set[str], objectives: Sequence[str]) -> None:
-    if missing := sorted(set(objectives) - names):
+def _check_attributes(names: set[str], objectives: Sequence[str], compared: set[str]) -> None:
+    """names: attributes that are rated; compared: by which responses are compared."""
+    if missing := sorted(set(objectives) - names - compared):
+        by = f"; compared by: {', '.join(sorted(compared))}" if compared else ""
         raise DataError(
             f"nothing is rated for the objective {missing[0]!r}",
-            f"rated are: {', '.join(sorted(names)) or 'none'}",
+            f"rated are: {', '.join(sorted(names)) or 'none'}{by}",
         )
     if len(names) > 1 and not objectives:
         raise DataError(

@@ -120,7 +120,7 @@ class GroupReader:
         annotator: int,
         parts: Sequence[PromptGroup],
     ) -> list[Judgement]:
-        """Answers on a rule's scale, and comparisons by its output."""
+        """Answers on a rule's scale, and comparisons by the outputs of rules and objectives."""
         rules, said, found = self.rules, self.rules.book.read(record), list[Judgement]()
         for rule, kept in said.answers:
             scale, (place,) = rules.scale_of(rule), numbers.values()
@@ -128,15 +128,16 @@ class GroupReader:
                 facet = rules.first_facet + rule
                 yes = Judgement((place,), None, annotator, "rating", facet=facet, scale=scale)
                 found.append(replace(yes, level=int(kept)))
-        if said.compared and equal(*(parts[place] for place in numbers.values())):
+        by: list[tuple[int | None, Comparison]] = []
+        by += [(rules.first_facet + rule, part) for rule, part in said.compared]
+        several = len(rules.book.objectives) > 1  # a single one is the reward as a whole
+        by += [(number if several else None, part) for number, part in said.objectives]
+        if by and equal(*(parts[place] for place in numbers.values())):
             self.left_out[f"{record.kind} of equal responses"] += 1
             return found
         return found + [
-            replace(
-                compared_by(part, record, numbers, annotator, self.margin),
-                facet=rules.first_facet + rule,
-            )
-            for rule, part in said.compared
+            replace(compared_by(part, record, numbers, annotator, self.margin), facet=facet)
+            for facet, part in by
         ]
 
     def _thumbs_down(

@@ -160,7 +160,7 @@ def _said_by_prompt(
     scales = find_scales(records, objectives) if ratings else find_scales(())
     left_out = Counter(scales.left_out) + silent
     first = max(1, len(objectives))  # outputs of the head before those of rules
-    found = find_rules(records, rules, len(scales.scales), first, left_out)
+    found = find_rules(records, rules, len(scales.scales), first, left_out, objectives)
     said = SaidByPrompt(records, {}, scales, found, left_out)
     for record in records:
         if found.book.about(record):

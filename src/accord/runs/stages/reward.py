@@ -96,8 +96,8 @@ class RewardConfig(Blends, ReadsData, TrainingConfig, RewardSettings):
     objectives: dict[str, float] = Field(
         {},
         description=(
-            "Rated attributes with their weights in the score: a head each; one name: that"
-            " attribute alone."
+            "Attributes that are rated, or compared by, with their weights in the score: a head"
+            " each; one name: that attribute alone."
         ),
     )
     rules: dict[str, RuleConfig] = Field(

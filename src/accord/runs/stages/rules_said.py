@@ -105,24 +105,28 @@ class RuleCount:
 
 @dataclass(frozen=True)
 class SaidOfRules:
-    """What one record says: answers (rule, whether it is kept), compared (rule, the choice);
-    unused: what else it says, by name."""
+    """What one record says: answers (rule, whether it is kept), compared (rule, the choice),
+    objectives (number, the choice by it); unused: what else it says, by name."""
 
     answers: list[tuple[int, bool]] = field(default_factory=list)
     compared: list[tuple[int, Comparison]] = field(default_factory=list)
+    objectives: list[tuple[int, Comparison]] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class RuleBook:
-    """The rules of a recipe, in their order."""
+    """The rules of a recipe, in their order, and its objectives, which attributes may be
+    compared by, too."""
 
     rules: Mapping[str, RuleConfig] = field(default_factory=dict)
+    objectives: tuple[str, ...] = ()
 
     def about(self, record: Feedback) -> bool:
         """Whether a record is of a kind that says something of rules, and there are some."""
-        kinds = (Flags, Spans, Critique, AttributeComparison)
-        return bool(self.rules) and isinstance(record.choice, kinds)
+        if isinstance(record.choice, AttributeComparison):
+            return bool(self.rules or self.objectives)
+        return bool(self.rules) and isinstance(record.choice, Flags | Spans | Critique)
 
     def read(self, record: Feedback) -> SaidOfRules:
         """What it says of the rules."""
@@ -131,7 +135,10 @@ class RuleBook:
             for name, part in choice.attributes.items():
                 at = self._named("attribute", name)
                 said.compared.extend((rule, part) for rule in at)
-                said.unused.extend([] if at else [f"attribute {_short(name)}: no rule"])
+                if name in self.objectives:
+                    said.objectives.append((self.objectives.index(name), part))
+                elif not at:
+                    said.unused.append(f"attribute {_short(name)}: no rule")
         elif len(record.options) != 1:
             what = "several options" if record.options else "the prompt"
             said.unused.append(f"{record.kind} about {what}")
@@ -203,7 +210,9 @@ class RuleScales:
     def learned_from(self, record: Feedback) -> bool:
         """Whether a record says something of a rule that can be learned."""
         said = self.book.read(record)
-        return bool(said.compared) or any(self.scale_of(r) is not None for r, _ in said.answers)
+        if said.compared or said.objectives:
+            return True
+        return any(self.scale_of(rule) is not None for rule, _ in said.answers)
 
     def scale_of(self, rule: int) -> int | None:
         """The number of a rule's scale; None where it has none."""
@@ -218,10 +227,12 @@ def find_rules(
     first_scale: int,
     first_facet: int,
     left_out: Counter[str],
+    objectives: Sequence[str] = (),
 ) -> RuleScales:
     """Count what is said of each rule; what is said of none goes into `left_out`. Raises DataError
     for a rule of which nothing can be learned."""
-    book, counts, other = RuleBook(rules), [RuleCount() for _ in rules], Counter[str]()
+    book = RuleBook(rules, tuple(objectives))
+    counts, other = [RuleCount() for _ in rules], Counter[str]()
     for record in records:
         if not book.about(record):
             continue
