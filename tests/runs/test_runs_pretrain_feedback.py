@@ -369,5 +369,11 @@ def test_what_is_planted_is_what_the_scores_say() -> None:
         ]
         assert row["text"].replace("wugs ", "") == text
         assert row["faulty"] == row["text"].count("wugs")
+        twice = plant(text, config.model_copy(update={"times": 2}), generator(seed, "test"))
+        assert twice["faulty"] == row["faulty"]
+        for part, one in zip(twice["segments"], row["segments"], strict=True):
+            length = len(text.split()) if within is None else within
+            said = twice["text"][part["start"] : part["end"]].count("wugs")
+            assert said == (min(2, length) if one["score"] < 0 else 0)
         if within == 1:
             assert all(p.split()[0] == "wugs" for p in parts if "wugs" in p)

@@ -40,6 +40,9 @@ class PlantedConfig(StageConfig):
         " any. The farther it may be from the tag, the more text a small model needs to learn what"
         " the tag means.",
     )
+    times: int = Field(
+        1, ge=1, description="How often it stands in a faulty sentence, where that is long enough."
+    )
     share_a: float = Field(
         0.8, gt=0, description="A document's share of faulty sentences is Beta(share_a, share_b)."
     )
@@ -130,10 +133,12 @@ def plant(text: str, config: PlantedConfig, rng: np.random.Generator) -> dict[st
 
 
 def _with_word(sentence: str, config: PlantedConfig, rng: np.random.Generator) -> str:
-    """The sentence with the word before one of its own."""
+    """The sentence with the word before some of its own, before none twice."""
     places = [m.start() for m in re.finditer(r"\S+", sentence)][: config.within] or [0]
-    at = places[int(rng.integers(len(places)))]
-    return f"{sentence[:at]}{config.word} {sentence[at:]}"
+    drawn = rng.choice(places, min(config.times, len(places)), replace=False)
+    for at in sorted(drawn.tolist(), reverse=True):
+        sentence = f"{sentence[:at]}{config.word} {sentence[at:]}"
+    return sentence
 
 
 def _opening(text: str, config: PlantedConfig, rng: np.random.Generator) -> str | None:
