@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from accord.errors import ConfigError
 from accord.runs import recipe as recipes
 from accord.runs.checks import check
 from accord.runs.context import StageContext
@@ -71,6 +72,12 @@ def test_a_short_try_is_asked_for_by_plain_words(name: str) -> None:
     given_texts = ["model=accord:nano-base", "data=rows.jsonl", "limit=40", "max_steps=3"]
     _, config = recipes.load(name, given_texts).stages[name]
     assert (config.limit, config.max_steps) == (40, 3)  # type: ignore[attr-defined]
+
+
+def test_a_weight_without_its_space_is_told(tmp_path: Path) -> None:
+    given_texts = ["model=accord:nano-base", "data=rows.jsonl", "functions={accord:math:1}"]
+    with pytest.raises(ConfigError, match=r"a space belongs before the weight: \{accord:math: 1\}"):
+        recipes.load("grpo", given_texts)
 
 
 def _file(recipe: recipes.Recipe, folder: Path) -> Path:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from accord.errors import RunError
 from accord.runs.inputs import RewardName, RulesName, about
@@ -41,11 +41,21 @@ class UsesFunctions(Settings):
     functions: dict[str, float | FunctionConfig] = Field(
         default_factory=dict,
         description=(
-            "Reward functions module:function (or accord:exact, math, format, length) with their"
-            " weights, or {weight: ..., arguments: {...}}; called as f(prompts, responses) or as"
-            " TRL does, with the rows' other columns by keyword."
+            "Reward functions module:function (or accord:exact, math, format, count, length) with"
+            " their weights, or {weight: ..., arguments: {...}}; called as f(prompts, responses) or"
+            " as TRL does, with the rows' other columns by keyword."
         ),
     )
+
+    @field_validator("functions", mode="before")
+    @classmethod
+    def _spaced(cls, given: Any) -> Any:
+        """YAML reads {accord:math:1} as a name without a weight."""
+        for name, weight in given.items() if isinstance(given, dict) else ():
+            if weight is None and str(name).count(":") > 1:
+                function, _, number = str(name).rpartition(":")
+                raise ValueError(f"a space belongs before the weight: {{{function}: {number}}}")
+        return given
 
     def code(self) -> Sequence[str]:
         """See `StageConfig.code`."""
