@@ -134,3 +134,24 @@ def test_a_broken_line_is_named(tmp_path: Path, name: str) -> None:
     path.write_text('{"prompt_id": 0\n')
     with pytest.raises(DataError, match="line 1"):
         SampleTable().add_run([{"stage": "ppo", "kind": "ppo", "folder": tmp_path}])
+
+
+@given(st.integers(1, 3), st.integers(1, 3), st.permutations(["base", "policy", "sft"]))
+def test_what_was_examined_stands_beside_the_baselines_answer(
+    prompts: int, samples: int, arms: list[str]
+) -> None:
+    rows = [
+        {"arm": arm, "prompt": [{"role": "user", "content": str(p)}], "response": f"{arm} {p} {k}",
+         "finished": True, "proxy": [1.0, 2.0] if k else None}
+        for arm in arms for p in range(prompts) for k in range(samples)
+    ]  # fmt: skip
+    table = SampleTable()
+    table.add_examined(rows, "base")
+    shipped = ship(table)
+    assert shipped is not None
+    columns = unpacked(shipped.table)["columns"]
+    assert len(columns["response"]) == len(rows)
+    for response, base in zip(columns["response"], columns["base"], strict=True):
+        arm, said = response.split(" ", 1)
+        assert (base < 0) if arm == "base" else columns["response"][base] == f"base {said}"
+    assert set(columns["proxy"]) <= {1.5, None}

@@ -214,7 +214,7 @@ def _write(out: Path, found: Behaviour, responses: Responses | None) -> None:
     """evidence.json, verdict.json, the responses, and the report."""
     from accord.examine.error_rates import with_rates
     from accord.examine.verdict import decide
-    from accord.report.render import render
+    from accord.report.render import RESPONSES, render
     from accord.runs.behaviour.responses import evidence_of
     from accord.runs.evidence import EVIDENCE
 
@@ -225,7 +225,7 @@ def _write(out: Path, found: Behaviour, responses: Responses | None) -> None:
     write_json(out / "verdict.json", verdict.model_dump(mode="json"))
     if responses is not None:
         said = [row for arm in responses.arms for row in responses.samples_of(arm)]
-        write_jsonl(out / "responses.jsonl", said)
+        write_jsonl(out / RESPONSES, said)
     click.echo(f"{verdict.outcome}: {safe_text(verdict.reason)}")
     click.echo(f"{render(out)}; requirements: accord verdict {out} --require 'NAME <= NUMBER'")
 

@@ -23,6 +23,8 @@ from accord.statistics.intervals import Z95
 from accord.statistics.means import Estimate, ends
 
 REPORT, EVIDENCE = "report.html", "evidence.json"
+RESPONSES = "responses.jsonl"
+"""What `accord examine --out` had the arms answer."""
 OUTCOMES = {
     "worked": "It worked", "gamed": "The reward was gamed", "collapsed": "The policy collapsed",
     "inconclusive": "Inconclusive", None: "No verdict",
@@ -52,6 +54,10 @@ def _examination(folder: Path) -> Path:
     )
     page = {"name": folder.name, "evidence": evidence, "verdict": verdict, "figures": {}}
     page["headline"] = OUTCOMES[verdict["outcome"]]
+    table = SampleTable()
+    if (folder / RESPONSES).is_file():
+        table.add_examined(read_jsonl(folder / RESPONSES), evidence["baseline_name"])
+    page |= samples_of(table)
     return write_page(folder / REPORT, "examination.html.j2", page)
 
 

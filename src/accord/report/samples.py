@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -62,6 +62,37 @@ class SampleTable:
                 self._add(read_jsonl(folder / "rows.jsonl"), _arm(run, POOL), 0, ASIDE, untuned)
             if (folder / "sampled.jsonl").is_file():
                 self._add_judged(folder, _arm(run, f"{JUDGED} ({name})"))
+
+    def add_examined(self, rows: Sequence[Row], baseline: str) -> None:
+        """What `accord examine` had every arm answer: the nth answer of an arm to a prompt stands
+        beside the nth of `baseline`."""
+        at: dict[tuple[str, int], int] = {}
+        for arm in sorted({str(row["arm"]) for row in rows}, key=lambda name: name != baseline):
+            times = Counter[str]()
+            for row in rows:
+                if row["arm"] != arm:
+                    continue
+                prompt = shown_text(row["prompt"])
+                place = (prompt, times[prompt])
+                times[prompt] += 1
+                if arm == baseline:
+                    at[place] = len(self.rows)
+                proxy = row.get("proxy") or []
+                self._append(
+                    arm=arm,
+                    rank=LAST,
+                    prompt=prompt,
+                    marks="",
+                    step=0,
+                    base=-1 if arm == baseline else at.get(place, -1),
+                    response=str(row["response"]),
+                    tokens=None,
+                    finished=bool(row["finished"]),
+                    gold=None,
+                    proxy=_rounded(sum(proxy) / len(proxy)) if proxy else None,
+                    kl=None,
+                    label=None,
+                )
 
     def _add_untuned(self, stages: Sequence[Mapping[str, Any]], run: str) -> dict[Any, int]:
         """Index of the untuned model's row by prompt id and prompt, of the last examination."""
@@ -185,7 +216,7 @@ def _told(notes: list[str], table: SampleTable, rows: Sequence[int]) -> list[str
         notes = [
             *notes,
             f"{len(rows):,} of {len(table.rows):,} samples are on this page; the others lie in the"
-            " run's stages/*/",
+            " files of its directory",
         ]
     return notes
 

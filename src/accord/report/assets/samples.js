@@ -196,7 +196,7 @@
 
   function failed(error) {
     $("note").textContent = typeof DecompressionStream === "undefined"
-      ? "This browser is too old to unpack the samples: they lie in the run's stages/*/."
+      ? "This browser is too old to unpack the samples: they lie in the files of its directory."
       : "The samples could not be unpacked: " + error;
   }
   unpack("samples-table").then(start).catch(failed);
