@@ -12,7 +12,18 @@ from accord.learning.settings import OptimizerSettings
 from accord.models.loading import LoraSettings, add_lora, freeze, load_causal_lm
 from accord.models.tuning import tune
 from accord.text.packing import PromptGroup
-from benchmarks.workloads import LONGEST, Row, Turn, make_rows, score, tokens_of, vocabulary_of
+from benchmarks.peers import JUDGES
+from benchmarks.workloads import (
+    ANSWERS,
+    LONGEST,
+    Row,
+    Turn,
+    judge_questions,
+    make_rows,
+    score,
+    tokens_of,
+    vocabulary_of,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,6 +57,8 @@ def epoch_of(options: argparse.Namespace) -> Epoch:
         return _online_dpo(options, model, rows)
     if options.trainer == "sample":
         return _sample(model, rows)
+    if options.trainer in JUDGES:
+        return _judge(options, model, rows)
     makers = {"sft": _sft, "import": _sft, "reward": _reward}
     step, optimizer = makers.get(options.trainer, _dpo)(options, model, rows)
     tokens = tokens_of(rows, options.trainer)
@@ -257,6 +270,19 @@ def _online_dpo(options: argparse.Namespace, model: CausalLM, rows: Sequence[Row
     def epoch() -> Turn:
         tokens, sampled = zip(*(step(at) for at in range(0, len(rows), options.batch)), strict=True)
         return Turn(sum(tokens), sum(sampled))
+
+    return epoch
+
+
+def _judge(options: argparse.Namespace, model: CausalLM, rows: Sequence[Row]) -> Epoch:
+    from accord.models.next_tokens import next_token_logps
+
+    questions, judge = judge_questions(list(rows), options.trainer), freeze(model)
+
+    def epoch() -> Turn:
+        found = next_token_logps(judge, questions, [ANSWERS] * len(questions))
+        mean = sum(float(logp_K[0]) for logp_K in found) / len(found)
+        return Turn(sum(map(len, questions)), loss=mean)
 
     return epoch
 

@@ -21,14 +21,22 @@ from typing import Any
 
 FIXED = ("sft", "reward", "dpo", "dpo-cached", "dpo-lora")
 ONLINE = ("grpo", "rloo", "online-dpo")
-TRAINERS = (*FIXED, *ONLINE, "sample", "ppo-vs-rloo", "import")
+JUDGES = ("judge", "judge-principles")
+"""Pairs in both orders, by one question or by eight principles each."""
+TRAINERS = (*FIXED, *ONLINE, "sample", *JUDGES, "ppo-vs-rloo", "import")
 SIDES = {
     "ours": "accord",
     "default": "TRL, its defaults",
     "best": "TRL, its best same-maths settings",
 }
+_JUDGING = {
+    "ours": "accord, packed",
+    "default": "transformers, one question at a time",
+    "best": "transformers, length-sorted padded batches of 16",
+}
 OTHER_SIDES = {
     "sample": {"ours": "accord", "default": "transformers, generate"},
+    **dict.fromkeys(JUDGES, _JUDGING),
     "ppo-vs-rloo": {"ours": "accord, PPO", "rloo": "accord, RLOO with as many rollouts"},
     "import": {"ours": "accord", "default": "TRL, its defaults"},
 }
@@ -224,6 +232,8 @@ def _line(
                 statistics.median(t["share_of_peak"] for t in ours), 3
             ),
         }
+    if options.trainer in JUDGES:
+        line |= {"ours_mean_logp": ours[0]["loss"], "peer_mean_logp": theirs[0]["loss"]}
     if ours[0]["sampled"]:
         sampled = [
             [turn["sampled"] / turn["cpu_seconds"] for turn in turns] for turns in (ours, theirs)

@@ -11,7 +11,18 @@ import torch
 import transformers
 from torch import Tensor
 
-from benchmarks.workloads import LONGEST, Row, Turn, make_rows, score, tokens_of, vocabulary_of
+from benchmarks.peers import JUDGES
+from benchmarks.workloads import (
+    ANSWERS,
+    LONGEST,
+    Row,
+    Turn,
+    judge_questions,
+    make_rows,
+    score,
+    tokens_of,
+    vocabulary_of,
+)
 
 RATE = 1e-5
 ONLINE = ("grpo", "rloo", "online-dpo")
@@ -23,6 +34,8 @@ def epoch_of(options: argparse.Namespace) -> Callable[[], Turn]:
     rows = make_rows(options.rows, vocabulary_of(options.model), tokenizer.eos_token_id)
     if options.trainer == "sample":
         return _generate(options, tokenizer, rows)
+    if options.trainer in JUDGES:
+        return _judge(options, rows)
     make = _online if options.trainer in ONLINE else _fixed
     trainer, counts = make(options, tokenizer, rows)
     generator = _epochs(trainer)
@@ -225,6 +238,35 @@ def _generate(options: argparse.Namespace, tokenizer: Any, rows: list[Row]) -> C
         ended = (new == tokenizer.eos_token_id).int()
         sampled = int((ended.cumsum(1) - ended == 0).sum())
         return Turn(sampled, sampled)
+
+    return epoch
+
+
+def _judge(options: argparse.Namespace, rows: list[Row]) -> Callable[[], Turn]:
+    """Next-token log-probabilities of each question: one at a time, or left-padded sixteen at a
+    time, in order of length, with logits of the last position alone."""
+    model = transformers.AutoModelForCausalLM.from_pretrained(options.model, dtype=torch.float32)
+    model.eval()
+    questions = sorted(judge_questions(rows, options.trainer), key=len)
+    size = 1 if options.side == "default" else 16
+    keep = {} if options.side == "default" else {"logits_to_keep": 1}
+
+    @torch.no_grad()
+    def epoch() -> Turn:
+        total = 0.0
+        for at in range(0, len(questions), size):
+            part = questions[at : at + size]
+            longest = len(part[-1])
+            ids = torch.zeros(len(part), longest, dtype=torch.long)
+            mask = torch.zeros_like(ids)
+            for row, question in enumerate(part):
+                ids[row, longest - len(question) :] = torch.tensor(question)
+                mask[row, longest - len(question) :] = 1
+            places = (mask.cumsum(1) - 1).clamp(min=0)
+            given = {"attention_mask": mask, "position_ids": places} if len(part) > 1 else {}
+            logits = model(input_ids=ids, **given, **keep).logits[:, -1]
+            total += float(logits.log_softmax(-1)[:, ANSWERS[0]].sum())
+        return Turn(sum(map(len, questions)), loss=total / len(questions))
 
     return epoch
 

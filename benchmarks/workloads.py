@@ -107,6 +107,29 @@ def tokens_of(rows: list[Row], trainer: str) -> int:
     return sum(2 * len(r.prompt) + len(r.chosen) + len(r.rejected) for r in rows)
 
 
+PRINCIPLES = 8
+
+
+def judge_questions(rows: list[Row], trainer: str) -> list[list[int]]:
+    """Each pair in both orders as a judge is asked: a head of 12 tokens, the prompt, the responses
+    after 6 tokens each, 24 tokens of what is asked; by each of eight principles of 16 tokens for
+    the trainer judge-principles."""
+    head, between, tail = range(10, 22), range(22, 28), range(28, 52)
+    principles: list[list[int]] = [[]]
+    if trainer == "judge-principles":
+        principles = [list(range(100 + 16 * n, 116 + 16 * n)) for n in range(PRINCIPLES)]
+    return [
+        [*head, *row.prompt, *between, *first[:-1], *between, *second[:-1], *principle, *tail]
+        for row in rows
+        for principle in principles
+        for first, second in ((row.chosen, row.rejected), (row.rejected, row.chosen))
+    ]
+
+
+ANSWERS = (60, 61)
+"""What stands for the judge's two answers."""
+
+
 def score(response: list[int]) -> float:
     """The reward of both sides' sampled responses: the share of even token ids."""
     return sum(1 for token in response if token % 2 == 0) / len(response)

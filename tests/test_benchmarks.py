@@ -52,6 +52,14 @@ def test_against_trl(trainer: str, against: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("trainer", ["judge", "judge-principles"])
+def test_judges_against_transformers(trainer: str) -> None:
+    (line,) = compare("--trainer", trainer, "--rows", "2", "--against", "best")
+    assert line["ratio"] > 0
+    assert line["ours_mean_logp"] == pytest.approx(line["peer_mean_logp"], abs=1e-3)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("trainer", "against", "rows", "responses"),
     [("grpo", "best", 1, 8), ("rloo", "default", 4, 8), ("online-dpo", "default", 1, 2)],

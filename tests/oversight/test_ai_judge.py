@@ -81,6 +81,18 @@ def test_a_score_is_the_expected_one(weights: list[float]) -> None:
     )
     assert found.value == pytest.approx(sum(s * x for s, x in zip(range(1, 6), p, strict=True)))
     assert found.mass == 0.9
+    assert 1 <= (found.value or 0) <= 5
+
+
+@given(p=st.floats(0, 1), weights=st.lists(st.floats(0.01, 10), min_size=2, max_size=2))
+def test_rounding_never_leaves_the_scale(p: float, weights: list[float]) -> None:
+    criteria = [Criterion(str(n), "x", w) for n, w in enumerate(weights)]
+    for form, top in (("rubric", (p, 1 - p)), ("pointwise", (0.0, 0.0, 0.0, 0.0, 1.0))):
+        one = judge(lambda q, top=top: JudgeAnswer(top, "logprobs"), form, criteria)  # type: ignore[arg-type, misc]
+        (found,) = one.judge([("p", ["r"])])
+        assert found.value == (p if form == "rubric" else 5.0)
+        items, _ = items_of([to_judge("r")], "rubric")
+        assert records_of(items[0], found, one, None)
 
 
 def test_a_rubric_is_the_weighted_share_met_and_each_answer_is_kept() -> None:

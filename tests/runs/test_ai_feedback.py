@@ -289,6 +289,38 @@ def test_samples_where_there_are_no_log_probabilities(tmp_path: Path) -> None:
     assert "set temperature" in ask(rows, out, f"{server.url}#m", "--samples", 4).output
 
 
+def test_a_sample_that_fails_leaves_no_label_of_the_others(tmp_path: Path) -> None:
+    rows, out = rows_file(tmp_path, 5), tmp_path / "ai.jsonl"
+    last = derive_seed(0, "judge sample", 2) % 2**31
+
+    def answer(request: dict[str, Any], _: int) -> str:
+        failed = "Say 2." in request["messages"][0]["content"] and request["seed"] == last
+        return "I cannot say." if failed else "A"
+
+    with scripted(answer) as server:
+        sampled = ("--samples", 3, "--temperature", 0.8, "--max-failed", 0.5)
+        done = ask(rows, out, f"{server.url}#m", *sampled)
+    assert done.exit_code == 0, done.output
+    kinds = {str(r.prompt): r.kind for r in read_feedback(str(out)).records}
+    assert [prompt for prompt, kind in kinds.items() if kind == "skip"] == ["Say 2."]
+
+
+def test_items_are_asked_in_parts_and_all_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records, _ = read_to_judge(str(rows_file(tmp_path, 11)))
+    items, _ = items_of(records, "pairwise")
+    settings, found, whole = AiJudgeSettings(), AiFeedback(), AiFeedback()
+    names, steps = [f"{__name__}:better", f"{__name__}:unsure"], list[tuple[int, int]]()
+    judges = open_ai_judges(names, settings, AnswerCache(None), QUICK)
+    ask_judges(judges, items, settings, whole)
+    monkeypatch.setattr("accord.runs.ai_feedback.CHUNK", 16)
+    ask_judges(judges, items, settings, found, (), lambda *at: steps.append(at))
+    assert len(found.records) == 22
+    assert {r.id: r for r in found.records} == {r.id: r for r in whole.records}
+    assert steps == [(8, 22), (16, 22), (22, 22)]
+
+
 def test_a_judge_may_reason_before_it_answers(tmp_path: Path) -> None:
     rows, out = rows_file(tmp_path, 10), tmp_path / "ai.jsonl"
 

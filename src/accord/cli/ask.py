@@ -35,7 +35,9 @@ def ask(
 ) -> None:
     """Read, ask, write records, say what was spent and what failed."""
     from accord.cli.asking import judge_settings
+    from accord.cli.feedback import load
     from accord.cli.run import quiet_libraries
+    from accord.feedback.formats.source import DataSource
     from accord.feedback.store import write_records
     from accord.oversight.judge_records import items_of
     from accord.runs.ai_feedback import AiFeedback, AiJudgeSettings, ask_judges, open_ai_judges
@@ -59,7 +61,7 @@ def ask(
     if dry_run:
         _plan(opened, items, prices)
         return
-    labels = [] if people is None else _people(people)
+    labels = [] if people is None else load(DataSource(path=str(people)))
     found = AiFeedback()
     try:
         ask_judges(opened, items, settings, found, labels)
@@ -86,13 +88,6 @@ def _records(source: DataSource) -> list[Feedback]:
     for line in lines:
         click.echo(safe_text(line))
     return records
-
-
-def _people(path: Path) -> Sequence[Feedback]:
-    from accord.cli.feedback import load
-    from accord.feedback.formats.source import DataSource
-
-    return load(DataSource(path=str(path)))
 
 
 def _write(out: Path | None, found: AiFeedback, write: Any) -> None:

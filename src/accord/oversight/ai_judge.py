@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import fsum
 
-import numpy as np
 from scipy.special import expit, logit
 
 from accord.errors import ConfigError
@@ -139,7 +138,7 @@ class AiJudge:
             return [one.p[0] for one in said], None
         if self.template.form == "pointwise":
             scores = [float(one) for one in self.template.allowed]
-            return [fsum(s * p for s, p in zip(scores, one.p, strict=True)) for one in said], None
+            return [_average(scores, one.p) for one in said], None
         shown_first = [one.p[0] for one in said[::2]]
         shown_second = [one.p[1] for one in said[1::2]]
         values = [(a + b) / 2 for a, b in zip(shown_first, shown_second, strict=True)]
@@ -148,8 +147,7 @@ class AiJudge:
     def _mean(self, values: Sequence[float]) -> float:
         if not self.criteria:
             return values[0]
-        weights = [one.weight for one in self.criteria]
-        return fsum(w * v for w, v in zip(weights, values, strict=True)) / fsum(weights)
+        return _average(values, [one.weight for one in self.criteria])
 
 
 @dataclass(frozen=True)
@@ -176,6 +174,12 @@ class Softening:
         return min(p, self.clamp)
 
 
+def _average(values: Sequence[float], weights: Sequence[float]) -> float:
+    """By weight, never outside of the values, by rounding either."""
+    found = fsum(w * v for w, v in zip(weights, values, strict=True)) / fsum(weights)
+    return min(max(found, min(values)), max(values))
+
+
 def mirrorable(p: float) -> float:
     """The probability, rounded so that 1 - (1 - p) is p to the last bit."""
     return 1.0 - (1.0 - p)
@@ -193,24 +197,27 @@ def panel_of(judged: Sequence[JudgedItem]) -> JudgedItem:
     cost, tokens = fsum(costs) if costs else None, fsum(one.tokens for one in judged)
     if silent:
         return JudgedItem(None, f"a member gave no verdict: {silent[0]}", cost=cost, tokens=tokens)
-    values = [one.value for one in judged if one.value is not None]
     orders = [one.orders for one in judged if one.orders is not None]
     masses = [one.mass for one in judged if one.mass is not None]
     keys = [one.key for one in judged if one.key is not None]
-    names = list(judged[0].by_criterion)
     return JudgedItem(
-        float(np.mean(values)),
+        _mean_of([one.value for one in judged if one.value is not None]),
         None,
-        (float(np.mean([o[0] for o in orders])), float(np.mean([o[1] for o in orders])))
-        if orders
-        else None,
-        {name: float(np.mean([one.by_criterion[name] for one in judged])) for name in names},
+        (_mean_of([o[0] for o in orders]), _mean_of([o[1] for o in orders])) if orders else None,
+        {
+            name: _mean_of([one.by_criterion[name] for one in judged])
+            for name in judged[0].by_criterion
+        },
         tuple(sorted({how for one in judged for how in one.how})),
         min(masses) if masses else None,
         hashlib.sha256(" ".join(keys).encode()).hexdigest()[:32] if keys else None,
         cost,
         tokens,
     )
+
+
+def _mean_of(values: Sequence[float]) -> float:
+    return _average(values, [1.0] * len(values))
 
 
 def reasons_of(judged: Sequence[JudgedItem]) -> Counter[str]:

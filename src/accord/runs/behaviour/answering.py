@@ -14,6 +14,7 @@ import numpy as np
 from accord.errors import DataError
 from accord.models.causal_lm import CausalLM
 from accord.models.loading import freeze, load_causal_lm
+from accord.models.next_tokens import next_token_logps
 from accord.runs.distances import Distances, distances
 from accord.sampling.addresses import is_remote, open_endpoints
 from accord.sampling.answer_cache import AnswerCache
@@ -139,7 +140,7 @@ class LocalPolicy(_Sampled):
     ) -> list[Array]:
         """Per question the log-probability of each option, summed over its tokens, nats: [K]. The
         options of a text are continued as they stand, too."""
-        groups = []
+        groups: list[PromptGroup] = []
         for row, (question, answers) in enumerate(zip(questions, options, strict=True)):
             if isinstance(question, str):
                 prompt: Prompt = question
@@ -151,6 +152,9 @@ class LocalPolicy(_Sampled):
             groups.append(
                 PromptGroup(encoded[0].prompt_ids, [example.response_ids for example in encoded])
             )
+        if all(len(said) == 1 for group in groups for said in group.responses):
+            tokens = [[said[0] for said in group.responses] for group in groups]
+            return next_token_logps(self.model, [group.prompt for group in groups], tokens)
         return self._logps(groups)
 
     def text_logps(self, texts: Sequence[str]) -> Array:
