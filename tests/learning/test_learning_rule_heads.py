@@ -121,6 +121,9 @@ def test_what_is_saved_is_the_average_annotator() -> None:
     """Their sharpness and offset, weighed by answers, in the head; the score stays as it was."""
     answers = rule_answers(SAID, 1)
     assert len(answers) == 4 * len(SAID)
+    assert [(a.rule, a.kept) for a in answers[:4]] == [(0, False), (1, False), (0, True), (1, True)]
+    first = min(a.response for a in answers if a.prompt == 1)
+    assert first == len(SAID[0].group.responses)
     one = model(trunk="own")
     start_rules(one, [0.75, None])
     bias = one.members[1].head.bias.tolist()

@@ -24,6 +24,7 @@ from accord.runs.reward_reports import examine_reward, judged_pairs
 from accord.runs.reward_scorers import load_scorer
 from accord.runs.stages.propositions import Proposition, Propositions, RuleReward, written
 from accord.runs.stages.reward_functions import ToScore
+from accord.runs.stages.rules import _ranked
 from accord.runs.stages.rules_said import RuleBook, RuleConfig, find_rules
 from accord.text.encoding import Encoder
 
@@ -332,6 +333,23 @@ def test_propositions_that_cannot_be_asked_are_refused(tmp_path: Path) -> None:
     rules.write_text("{}")
     with pytest.raises(ConfigError, match="holds no rules with weights"):
         RuleReward(rules, None)
+
+
+def test_pairs_share_their_record_s_weight_and_soft_labels_count_less() -> None:
+    def pairs(kind: str, texts: str, choice: dict[str, Any]) -> list[tuple[str, str, float]]:
+        one = record("r", kind, "?", list(texts), choice) | {"weight": 2.0}
+        found = _ranked(Feedback.model_validate(one), left_out := Counter[str]())
+        assert bool(found) != bool(left_out)
+        return [(p.better.text, p.worse.text, p.weight) for p in found]
+
+    assert pairs("comparison", "xy", {"preferred": "b"}) == [("y", "x", 2.0)]
+    assert pairs("comparison", "xy", {"preferred": "a", "probability": 0.75}) == [("x", "y", 1.0)]
+    order = {"order": [["c"], ["a"], ["b"]]}
+    thirds = [("z", "x", 2 / 3), ("z", "y", 2 / 3), ("x", "y", 2 / 3)]
+    assert pairs("ranking", "xyz", order) == thirds
+    assert pairs("correction", "x", {"content": "y"}) == [("y", "x", 2.0)]
+    assert pairs("comparison", "xx", {"preferred": "a"}) == []
+    assert pairs("comparison", "xy", {"preferred": "a", "probability": 0.5}) == []
 
 
 def test_weights_are_fitted_on_ranked_answers_of_every_kind(tmp_path: Path) -> None:
