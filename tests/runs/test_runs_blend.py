@@ -48,9 +48,12 @@ def test_a_blend_goes_by_the_weights_of_its_sources(tmp_path: Path) -> None:
     assert values["loss_share.*"] + values["loss_share.judge*"] == pytest.approx(1)
 
 
-def test_dpo_blends_its_pairs(tmp_path: Path) -> None:
+@pytest.mark.parametrize("evaluation", [0.2, None], ids=["a share", "people alone"])
+def test_dpo_blends_its_pairs(tmp_path: Path, evaluation: float | None) -> None:
     feedback, path = write(tmp_path / "both.jsonl", both()), tmp_path / "toy.yaml"
-    settings_ = "learning_rate: 1.0e-3, epochs: 4, batch: 4, evaluation: 0.2, samples: 0"
+    people = write(tmp_path / "people.jsonl", [r for r in both() if r["annotator"] == "ann"][:3])
+    settings_ = f"learning_rate: 1.0e-3, epochs: 4, batch: 4, evaluation: {evaluation or people}"
+    settings_ += ", samples: 0"
     path.write_text(
         "name: toy\nthreads: 1\nstages:\n  dpo: {kind: dpo, model: 'accord:nano-base',"
         f" {settings_}, feedback: {feedback}{BLEND}}}\n"
@@ -59,8 +62,9 @@ def test_dpo_blends_its_pairs(tmp_path: Path) -> None:
     runner.execute(recipes.load(str(path), []), tmp_path / "run", False, spoken, {})
     result = json.loads((tmp_path / "run/stages/01-dpo/result.json").read_text())["values"]
     assert result["shares"] == pytest.approx({"*": 0.8, "judge*": 0.2})
-    assert result["accuracy.*"] > result["accuracy.judge*"]
-    assert "held out, source judge*: " in "\n".join(spoken.lines)
+    assert result["accuracy.*"] > 0.5
+    assert ("held out, source judge*: " in "\n".join(spoken.lines)) == (evaluation is not None)
+    assert evaluation is None or result["accuracy.judge*"] < result["accuracy.*"]
 
 
 @pytest.mark.parametrize(
@@ -98,5 +102,6 @@ def test_weights_are_multiplied_and_nothing_is_lost(
     assert blended([group], [], {}) == [group]
     for pair, one in zip(preference_pairs([group], sources), said, strict=True):
         assert pair.source == sources[one.annotator]
+    assert sources_of(["ann"], blend, every=False) == ["*"]
     with pytest.raises(ConfigError, match="blend says nothing"):
         sources_of(annotators, {"judge*": 1.0})

@@ -43,9 +43,11 @@ class Blends(StageConfig):
         return blend
 
 
-def sources_of(annotators: Sequence[str], blend: Mapping[str, float]) -> list[str]:
+def sources_of(
+    annotators: Sequence[str], blend: Mapping[str, float], every: bool = True
+) -> list[str]:
     """The source of each annotator; none without a blend. Raises ConfigError where an annotator is
-    of no source, or a source has nobody."""
+    of no source, or, where `every` source is to be there, one has nobody."""
     if not blend:
         return []
     found = [
@@ -57,12 +59,20 @@ def sources_of(annotators: Sequence[str], blend: Mapping[str, float]) -> list[st
             f"blend says nothing of the annotator {lost[0]!r} ({len(lost):,} in all)",
             'name a source for each; "*" takes the rest',
         )
-    if empty := [source for source in blend if source not in found]:
+    if every and (empty := [source for source in blend if source not in found]):
         raise ConfigError(
             f"blend: no annotator fits {empty[0]!r}, or one before it took them all",
             f"annotators are: {known}",
         )
     return [source for source in found if source is not None]
+
+
+def check_sources(
+    annotators: Sequence[str], blend: Mapping[str, float], context: StageContext
+) -> None:
+    """As `sources_of` of a plan, which may have seen the first rows of large files alone."""
+    sampled = any(large for _, _, large in context.looked_at.values())
+    sources_of(annotators, blend, every=not sampled)
 
 
 def blended(

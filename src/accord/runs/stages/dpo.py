@@ -80,7 +80,7 @@ class Dpo(TuningStage):
         from accord.runs.estimate import TokenWork, examination, updates
         from accord.runs.reading import planned_rows
         from accord.runs.stages import planning
-        from accord.runs.stages.blending import sources_of
+        from accord.runs.stages.blending import check_sources
         from accord.runs.stages.judged import read_judged
 
         model = planning.look_at_tuned(config, context)
@@ -89,7 +89,7 @@ class Dpo(TuningStage):
         )
         rows, each, shared = planned_rows(config.feedback, context), 0.0, 0.0
         if judged is not None:
-            sources_of(judged.annotators, config.blend)
+            check_sources(judged.annotators, config.blend, context)
             pairs = preference_pairs(judged.groups)
             _check_pairs(len(pairs), config)
             rows = planning.whole(len(pairs), context)
@@ -162,7 +162,7 @@ def _load(config: DpoConfig, policy: CausalLM, context: StageContext) -> PairDat
     apart: list[Pair] = []
     if not isinstance(config.evaluation, (int, float, type(None))):
         measured = read_judged(config.evaluation, policy, config.lengths, context)
-        apart = preference_pairs(measured.groups, _sources(measured, config))
+        apart = preference_pairs(measured.groups, _sources(measured, config, every=False))
     judged = read_judged(config.feedback, policy, config.lengths, context)
     if config.annotators is None:
         pairs, undecided = preference_pairs(judged.groups, _sources(judged, config)), 0
@@ -187,10 +187,10 @@ def _load(config: DpoConfig, policy: CausalLM, context: StageContext) -> PairDat
     return PairData(drawn, heldout, ties, undecided, equal, beyond, judged.left_out, shares)
 
 
-def _sources(judged: JudgedData, config: DpoConfig) -> list[str]:
+def _sources(judged: JudgedData, config: DpoConfig, every: bool = True) -> list[str]:
     from accord.runs.stages.blending import sources_of
 
-    return sources_of(judged.annotators, config.blend)
+    return sources_of(judged.annotators, config.blend, every)
 
 
 def _blend(config: DpoConfig, pairs: Sequence[Pair]) -> list[Pair]:

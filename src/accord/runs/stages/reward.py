@@ -220,13 +220,13 @@ class Reward(Stage):
     def plan(self, config: RewardConfig, context: StageContext) -> Plan:
         from accord.runs.estimate import TokenWork, updates
         from accord.runs.stages import planning
-        from accord.runs.stages.blending import sources_of
+        from accord.runs.stages.blending import check_sources
 
         model = planning.look_at_policy(config.model, context, config.lora, trains=True)
         judged = planning.rehearse(lambda lm: _judged(config, lm, context), model)
         if judged is not None:
             groups = judged.groups
-            sources_of(judged.annotators, config.blend)
+            check_sources(judged.annotators, config.blend, context)
             _check_scored(judged)
             if isinstance(config.evaluation, (int, float)):
                 train, heldout = _split(judged, config, set())
