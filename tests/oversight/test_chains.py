@@ -238,6 +238,7 @@ def test_marked_words_are_where_they_stand(text: str) -> None:
     ("found", "message"),
     [
         ([(0, 9)], r"the span \[0, 9\) of a response of 4 characters"),
+        ([(0, 4), (0, 5)], r"the span \[0, 5\)"),
         ([(-1, 2)], r"the span \[-1, 2\)"),
         ([(2, 2)], r"the span \[2, 2\)"),
         ([(0,)], "no span"),
@@ -331,6 +332,12 @@ def test_the_best_of_samples_breaks_the_principle_least_then_all() -> None:
     reviser = LeastViolating(lambda prompts, _: [samples] * len(prompts), rule_critic(), "model")
     asked = (draft(0, "bad"), TWO.by_id("bad"), Criticism("", violates=True))
     assert reviser.revise([asked], [1]) == [WrittenText("me day")]
+    both = (draft(0, "bad bad me me"), TWO.by_id("bad"), Criticism("", violates=True))
+    two = [WrittenText("bad"), WrittenText("me me")]  # the principle comes before the sum
+    chooser = LeastViolating(lambda prompts, _: [two] * len(prompts), rule_critic(), "model")
+    assert chooser.revise([both], [1]) == [WrittenText("me me")]
+    (no_better,) = chooser.revise([(draft(0, "me me"), *both[1:])], [1])
+    assert isinstance(no_better, Failure)
     better = (draft(0, "fine"), TWO.by_id("bad"), Criticism("", violates=True))
     (none,) = reviser.revise([better], [1])
     assert isinstance(none, Failure)

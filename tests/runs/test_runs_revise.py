@@ -22,6 +22,7 @@ from accord.runs import recipe as recipes
 from accord.runs import runner
 from accord.runs.checks import check
 from accord.runs.context import StageProgress
+from accord.runs.stages.violations import ModelViolations
 from scripted import Scripted, completion, scripted
 
 RULES = {
@@ -348,6 +349,18 @@ def test_violations_are_compared_on_the_same_prompts(tmp_path: Path, pico: str) 
     ]
     broken = [bool(re.search(r"(?i)(?<!\w)(the|e)(?!\w)", text)) for text in rows]
     assert sum(broken) / len(broken) == values["one.no-e"]
+
+
+def test_less_is_how_much_less_often_than_the_baseline() -> None:
+    def measured(broken: list[float]) -> ModelViolations:
+        return ModelViolations({"any": broken}, [1.0] * 4, [10.0, 20.0, 30.0, 40.0], 2.5)
+
+    often, seldom = measured([1.0, 1.0, 1.0, 0.0]), measured([0.0, 1.0, 0.0, 0.0])
+    found = seldom.estimates(often)
+    assert found["any_less"].value == 0.5
+    assert often.estimates(seldom)["any_less"].value == -0.5
+    assert seldom.plain() == {"characters": 25.0, "heldout_loss": 2.5}
+    assert "any less often by 0.5" in seldom.line(found)
 
 
 def values_of(run_dir: Path) -> dict[str, dict[str, Any]]:

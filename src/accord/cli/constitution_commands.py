@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from accord.cli.studio_commands import STUDIO_DATABASE
 from accord.cli.terminal import guarded
 
 
@@ -63,12 +64,7 @@ def constitution_show(
 @constitution.command("vote")
 @click.argument("file")
 @click.option("--project", required=True, help="Name of the project that is made.")
-@click.option(
-    "--database",
-    default="studio.db",
-    show_default=True,
-    help="A file, or postgresql://USER:PASSWORD@HOST/NAME.",
-)
+@STUDIO_DATABASE
 @click.option(
     "--people",
     default=100,

@@ -15,14 +15,16 @@ SHAPES = (
     "prm800k, oasst, csv-pairwise or csv-ratings."
 )
 
-
-@click.group(invoke_without_command=True)
-@click.option(
+STUDIO_DATABASE = click.option(
     "--database",
     default="studio.db",
     show_default=True,
     help="A file, or postgresql://USER:PASSWORD@HOST/NAME.",
 )
+
+
+@click.group(invoke_without_command=True)
+@STUDIO_DATABASE
 @click.option(
     "--host",
     default="127.0.0.1",
