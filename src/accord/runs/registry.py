@@ -16,6 +16,7 @@ _BUILTIN = {
     "planted": "accord.runs.stages.planted:Planted",
     "planted_rules": "accord.runs.stages.planted_rules:PlantedRules",
     "label_world": "accord.runs.stages.label_world:LabelWorld",
+    "weak_to_strong": "accord.runs.stages.weak_to_strong:WeakToStrong",
     "pretrain": "accord.runs.stages.pretrain:Pretrain",
     "prompts": "accord.runs.stages.prompts:PromptsOfData",
     "preferences": "accord.runs.stages.preferences:Preferences",
