@@ -6,4 +6,5 @@ import benchmarks.coverage.crowds
 import benchmarks.coverage.dependent
 import benchmarks.coverage.judges
 import benchmarks.coverage.means
-import benchmarks.coverage.scales  # noqa: F401
+import benchmarks.coverage.scales
+import benchmarks.coverage.silence  # noqa: F401

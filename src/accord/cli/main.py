@@ -1211,6 +1211,63 @@ def feedback_select(
     quality.select(source, count, goal, random_share, out, seed)
 
 
+@feedback.command("deployment")
+@SOURCE
+@click.option(
+    "--called",
+    type=click.Path(path_type=Path, exists=True),
+    help="Thumbs of silent users who were asked, such as a studio's export.",
+)
+@click.option(
+    "--policy",
+    type=click.Path(path_type=Path, exists=True),
+    help="logprob of every logged response under another policy, by id or prompt and response.",
+)
+@click.option(
+    "--feature",
+    multiple=True,
+    metavar="COLUMN",
+    help="A number in LOG, and in --policy's file its mean over the other policy's responses.",
+)
+@click.option("--by", help="Tell the rates for each value of this column.")
+@click.option(
+    "--call",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Draw N responses that nobody rated, to ask about, and write them to --out.",
+)
+@click.option("--out", type=click.Path(path_type=Path), help="Where --call writes its items.")
+@click.option("--seed", default=0, show_default=True, help="Same seed, same draw and folds.")
+@click.option("--json", "as_json", is_flag=True, help="For machines.")
+@guarded
+def feedback_deployment(
+    source: DataSource,
+    called: Path | None,
+    policy: Path | None,
+    feature: tuple[str, ...],
+    by: str | None,
+    call: int | None,
+    out: Path | None,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """What users think of a policy in use, from SOURCE, a log of its responses (columns prompt,
+    response, thumb; user, policy, propensity, ...) that most users left without a word.
+
+    \b
+    accord feedback deployment log.jsonl --call 150 --out items.jsonl   # whom to ask
+    accord studio import PROJECT items.jsonl                            # a project of thumbs
+    accord feedback deployment log.jsonl --called answers.jsonl
+    accord feedback deployment log.jsonl --called answers.jsonl --policy new_logps.jsonl
+    """
+    from accord.cli import deployment
+
+    if call is not None or out is not None:
+        deployment.call(source, called, call, out, seed)
+    else:
+        deployment.show(source, called, policy, feature, by, seed, as_json)
+
+
 @feedback.command("aggregate")
 @SOURCE
 @click.option(

@@ -133,13 +133,17 @@ def share_difference(
 
 def effective_answers(value: float, variance: float, mean: Clustered, most: float) -> float:
     """Independent yes-or-no answers that estimate a share of this value as well: see
-    `clustered_share`. A variance that rests on a few clusters far off the others has fewer degrees
-    of freedom, 2 C / (kurtosis - 1): twice its squared mean over its own variance."""
+    `clustered_share`."""
     if value in (0.0, 1.0):
         return mean.effective
     answers = min(value * (1 - value) / variance, most) if variance else most
-    freedom = min(mean.freedom, 2 * mean.clusters / max(mean.kurtosis - 1, 2.0))
-    return max(mean.effective, answers * (Z95 / quantile(freedom)) ** 2)
+    return max(mean.effective, answers * (Z95 / quantile(spread_freedom(mean))) ** 2)
+
+
+def spread_freedom(mean: Clustered) -> float:
+    """Degrees of freedom of the variance. One that rests on a few clusters far off the others has
+    fewer, 2 C / (kurtosis - 1): twice its squared mean over its own variance."""
+    return min(mean.freedom, 2 * mean.clusters / max(mean.kurtosis - 1, 2.0))
 
 
 def jackknife(rows_CX: Array, statistic: Callable[[Array], Array], chunk: int = 512) -> float:

@@ -50,6 +50,14 @@ def share(count: float, total: float, level: float = 0.95) -> Interval:
     return Interval(float(count / total), float(low), float(high))
 
 
+def wilson(p: float, answers: float) -> Interval:
+    """Wilson's score interval (1927) of a share, at a number of answers that need not be whole."""
+    part = Z95**2 / answers
+    centre = (p + part / 2) / (1 + part)
+    half = Z95 * float(np.sqrt(p * (1 - p) / answers + part / (4 * answers))) / (1 + part)
+    return Interval(p, max(0.0, centre - half), min(1.0, centre + half))
+
+
 def difference(first: Interval, second: Interval, correlation: float = 0.0) -> Interval:
     """first - second of two estimates, from their intervals: Newcombe's square and add (1998), with
     the correlation of the estimates as Zou and Donner have it (2008). No ends where one has

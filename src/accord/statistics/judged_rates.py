@@ -17,7 +17,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from accord.statistics.clusters import clustered, effective_answers
-from accord.statistics.intervals import Z95, Array, Index, Interval
+from accord.statistics.intervals import Array, Index, wilson
 from accord.statistics.means import Estimate, share_mean
 
 UNSEEN = 0.5
@@ -81,7 +81,7 @@ def _share_of(
     if variance:
         inside = float(np.clip(value, 0.5 / count, 1 - 0.5 / count))
         answers = effective_answers(inside, variance, labelled, float(count + len(judged_N)))
-    found = _wilson(float(np.clip(value, 0.0, 1.0)), answers)
+    found = wilson(float(np.clip(value, 0.0, 1.0)), answers)
     return Estimate(
         value=found.value,
         error=float(np.sqrt(variance)),
@@ -89,14 +89,6 @@ def _share_of(
         high=found.high,
         n=len(sizes),
     )
-
-
-def _wilson(p: float, answers: float) -> Interval:
-    """The score interval of a share."""
-    part = Z95**2 / answers
-    centre = (p + part / 2) / (1 + part)
-    half = Z95 * float(np.sqrt(p * (1 - p) / answers + part / (4 * answers))) / (1 + part)
-    return Interval(p, max(0.0, centre - half), min(1.0, centre + half))
 
 
 def rogan_gladen(rate: Estimate, hits: tuple[int, int], passes: tuple[int, int]) -> Estimate:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ from pydantic import ValidationError
 from accord.collector import without_collector
 from accord.errors import DataError, by_reason, cut_short
 from accord.feedback.formats.columns import (
-    COMMON,
     DERIVED,
     Left,
     RowError,
@@ -26,6 +25,7 @@ from accord.feedback.formats.columns import (
 )
 from accord.feedback.formats.exports import EXPORTS, Exported, export, export_rows
 from accord.feedback.formats.hints import nearest
+from accord.feedback.formats.label_columns import LabelColumns
 from accord.feedback.formats.reading import (
     LOCAL,
     Bounds,
@@ -38,14 +38,7 @@ from accord.feedback.formats.shape import Shape
 from accord.feedback.formats.shapes import GENERAL, detect
 from accord.feedback.formats.source import AnySpec, DataSource, name_of
 from accord.feedback.formats.turns import is_conversation, unread
-from accord.feedback.formats.values import (
-    Scheme,
-    check_counted_from_one,
-    empty,
-    label,
-    scheme_of,
-    unpacked,
-)
+from accord.feedback.formats.values import empty, unpacked
 from accord.feedback.records import Feedback, content_id, plain, problem
 from accord.feedback.words import counted, kinds_counted
 
@@ -118,7 +111,7 @@ def read_as(source: DataSource, read: RowsRead) -> ReadResult:
     """The rows of one source as records; the same errors."""
     rows, path = conversations_unpacked(read.rows), Path(source.path)
     shape = _one_shape(rows, path.is_dir())
-    values = _Values.of(shape, [row for _, row in rows], source.labels)
+    values = LabelColumns.of(shape, [row for _, row in rows], source.labels)
     parse = shape.parser([row for _, row in rows], path)
     records: list[Feedback] = []
     places: dict[str, str] = {}
@@ -175,57 +168,6 @@ def read_as(source: DataSource, read: RowsRead) -> ReadResult:
     return ReadResult(
         shape.name, total, records, prompts, dict(dropped), first, dict(left_out), messages, places
     )
-
-
-@dataclass(frozen=True)
-class _Values:
-    """How the labels of a shape's columns are read, decided over all rows. known: columns that the
-    shape reads."""
-
-    known: set[str]
-    schemes: dict[str, Scheme]
-
-    @classmethod
-    def of(
-        cls, shape: Shape, rows: Sequence[Mapping[str, Any]], given_scheme: Scheme | None
-    ) -> _Values:
-        """Raises DataError for numbers whose meaning neither the format nor the user says."""
-        schemes = {}
-        for name, explained in shape.labels.items():
-            if any(name in row for row in rows):
-                cells = (cell for row in rows for cell in _cells(row.get(name), name))
-                schemes[name] = scheme_of(cells, name, explained, given_scheme)
-        for name in shape.winners:
-            check_counted_from_one((row.get(name) for row in rows), name)
-        return cls({*shape.fields, *shape.optional, *COMMON}, schemes)
-
-    def read(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The row with 1, 0 and -1 in its columns of labels. Raises RowError for a row without a
-        label."""
-        if not self.schemes:
-            return row
-        read: dict[str, Any] = {}
-        for name, scheme in self.schemes.items():
-            value = unpacked(row.get(name), name) if _is_list(row.get(name)) else row.get(name)
-            if isinstance(value, (list, tuple)):
-                read[name] = [label(one, name, scheme) for one in value]
-            else:
-                read[name] = label(value, name, scheme)
-        return {**row, **read}
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, (list, tuple)) or (
-        isinstance(value, str) and value.lstrip().startswith("[")
-    )
-
-
-def _cells(value: Any, name: str) -> Iterable[Any]:
-    try:
-        cells = unpacked(value, name) if _is_list(value) else [value]
-    except RowError:  # its row is dropped, with the column named
-        return ()
-    return cells if isinstance(cells, (list, tuple)) else ()
 
 
 _CONVERSATIONS = (

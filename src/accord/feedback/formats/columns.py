@@ -116,9 +116,12 @@ Parsed = Feedback | Left
 
 def check_understood(row: Mapping[str, Any], known: set[str]) -> None:
     """Raises RowError for a column outside `known` that changes what the row says, such as a label
-    or images, and for a row that says that it was deleted."""
+    or images, for a row that says that it was deleted, and for one that says that nobody consented
+    to its use."""
     if marked(row, "deleted"):
         raise RowError("the row is marked as deleted")
+    if not marked(row, "consent", otherwise=True):
+        raise RowError("the row says that there is no consent to its use")
     if MEANT.keys().isdisjoint(row):
         return
     for name, why in MEANT.items():

@@ -25,15 +25,16 @@ class Shape:
     keeps whatever a row holds. prepare: makes the parser from all rows and their source, where one
     row is not enough (`parse` is None then). labels: columns of labels, which `parse` gets as 1, 0
     or -1 (lists of them where the column holds lists), each with what the format says of 0 and 1
-    (None: nothing, the user is asked). winners: columns that name one of two responses, first or
+    (None: nothing, the user is asked). silent: columns of labels in which most rows may say nothing
+    (None then). winners: columns that name one of two responses, first or
     second, 1 or 2. counts: columns of which `parse` itself names what of their messages no record
     holds.
     means: what becomes what, and what is refused, in one line of the documentation. note: what is
     said of every such file.
 
     A log that may be judgements or mere traces of use (thumbs in a chat, scores of traces) is read
-    as judgements: these shapes serve commands that import feedback. A command that collects traces
-    would read the same rows in its own way.
+    as judgements: these shapes serve commands that import feedback. `feedback.deployment` reads the
+    rows of a log of use whole, silence included.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Shape:
     keeps: bool = False
     prepare: Callable[[Sequence[Row], Path], Parse] | None = None
     labels: Mapping[str, Scheme | None] = field(default_factory=dict)
+    silent: tuple[str, ...] = ()
     winners: tuple[str, ...] = ()
     counts: tuple[str, ...] = ()
     means: str = ""

@@ -17,6 +17,7 @@ from accord.feedback.formats import (
     named_pairs,
     nvidia,
     tables,
+    use_log,
 )
 from accord.feedback.formats.columns import (
     COMMON,
@@ -237,6 +238,7 @@ SHAPES = (
     Shape("TRL prompt-completion", ("prompt", "completion"), has("prompt", "completion"), _completion, ("label", "completion_model"), labels={"label": "binary"}, means="demonstration; thumb with a label"),
     Shape("TRL conversational", ("messages",), has("messages"), _conversation, ("label", "chosen", "rejected", *PAIR_COLUMNS), labels={"label": "binary"}, means="demonstration of the last answer; comparison with chosen and rejected; thumb with a label"),
     Shape("Alpaca", ("instruction", "output"), has("instruction", "output"), None, ("input", "kto_tag"), labels={"kto_tag": "binary"}, prepare=_alpaca, means="demonstration; thumb with kto_tag"),
+    Shape("log of use", ("prompt", "response", "thumb"), has("prompt", "response", "thumb"), use_log.records, use_log.OPTIONAL, labels={"thumb": None}, silent=("thumb",), means="one row per response in use: thumb; correction by the column edit; comparison where regenerated_is says better, worse or same than regenerated_from; a row without any of these is counted, no record; `accord feedback deployment` reads them all"),
     Shape("prompt-response", ("prompt", "response"), has("prompt", "response"), _response, ("label",), labels={"label": "binary"}, means="demonstration; thumb with a label"),
     Shape("TRL prompt-only", ("prompt",), _is_prompt_only, _prompt_only, means="prompts, no records"),
     *LAST,

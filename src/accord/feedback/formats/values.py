@@ -34,6 +34,7 @@ _SIDES: dict[str, Side] = {
     **dict.fromkeys(("tie", "tied", "equal", "same", "both", "both good"), "tie"),
     **dict.fromkeys(("both bad", "bothbad", "tie (bothbad)", "neither"), "both_bad"),
 }  # fmt: skip
+_NO_ANSWER = {"", "none", "null", "n/a", "na", "nan", "no answer", "no thumb", "not rated"}
 
 
 def empty(value: Any) -> bool:
@@ -66,6 +67,11 @@ def _word(value: Any) -> str:
 def word(value: Any) -> bool | None:
     """What a word that means yes or no says; None for any other, and for numbers."""
     return _WORDS.get(_word(value))
+
+
+def no_answer(value: Any) -> bool:
+    """Whether a cell says that nobody answered: it is empty, or says so in a word."""
+    return empty(value) or (isinstance(value, str) and _word(value) in _NO_ANSWER)
 
 
 def number(value: Any, column: str) -> float:
