@@ -184,6 +184,21 @@ def kl_k3(logp_S: Tensor, ref_S: Tensor) -> Tensor:
     return torch.expm1(log_r) - log_r
 
 
+def cost_model(
+    worse_B: Tensor, better_B: Tensor, worse_harmful_B: Tensor, better_harmful_B: Tensor
+) -> Tensor:
+    """A cost model's loss per pair, of the costs of the more and of the less harmful response:
+    -log s(C_w - C_l) - log s(s_w C_w) - log s(s_l C_l): [B] (Safe RLHF, Dai et al. 2024 eq. 6).
+
+    *_harmful_B: bool, whether the response is harmful by itself; s is +1 where it is, else -1. The
+    last two terms put the boundary between harmful and harmless at the cost 0.
+    """
+    loss_B = -F.logsigmoid(worse_B - better_B)
+    for cost_B, harmful_B in ((worse_B, worse_harmful_B), (better_B, better_harmful_B)):
+        loss_B = loss_B - F.logsigmoid(torch.where(harmful_B, cost_B, -cost_B))
+    return loss_B
+
+
 def unlikelihood(logp_S: Tensor, good_S: Tensor, alpha: float) -> Tensor:
     """-log p of good tokens, -alpha log(1 - p) of the others, per token: [S] (Welleck et al. 2020
     eq. 4; as pretraining with feedback Korbak et al. 2023 section 2).

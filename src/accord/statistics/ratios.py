@@ -24,15 +24,28 @@ def ratio_of_means(above_N: Sequence[float], below_N: Sequence[float]) -> Estima
     count, a, b = len(above), float(above.mean()), float(below.mean())
     if count == 1:
         return None if b == 0 else Estimate(value=a / b, error=None, low=None, high=None, n=1)
-    t = quantile(count - 1)
-    (v_aa, v_ab), (_, v_bb) = (t * t * np.cov(above, below) / count).tolist()
-    square = b * b - v_bb
+    (v_aa, v_ab), (_, v_bb) = (np.cov(above, below) / count).tolist()
+    reach = fieller(a, b, (v_aa, v_ab, v_bb), quantile(count - 1))
+    if reach is None:
+        return None
+    if np.allclose(above, a / b * below, rtol=1e-12, atol=1e-15):
+        return Estimate(value=a / b, error=None, low=None, high=None, n=count)
+    low, high = reach
+    error = (high - low) / 2 / quantile(count - 1)
+    return Estimate(value=a / b, error=error, low=low, high=high, n=count)
+
+
+def fieller(
+    above: float, below: float, covariance: tuple[float, float, float], t: float
+) -> tuple[float, float] | None:
+    """All r for which |above - r below| is at most t of its standard errors: low and high, of two
+    estimates with the variance of the one above, their covariance and the variance of the one below
+    (Fieller 1954). None where the one below may be 0: then no such interval is bounded."""
+    v_aa, v_ab, v_bb = (t * t * part for part in covariance)
+    square = below * below - v_bb
     if square <= 0:
         return None
-    value, half = a / b, a * b - v_ab
-    inside = half * half - square * (a * a - v_aa)
-    if np.allclose(above, value * below, rtol=1e-12, atol=1e-15):
-        return Estimate(value=value, error=None, low=None, high=None, n=count)
+    middle = (above * below - v_ab) / square
+    inside = (above * below - v_ab) ** 2 - square * (above * above - v_aa)
     reach = float(np.sqrt(max(inside, 0.0))) / square
-    middle = half / square
-    return Estimate(value=value, error=reach / t, low=middle - reach, high=middle + reach, n=count)
+    return middle - reach, middle + reach
