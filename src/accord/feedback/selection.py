@@ -114,6 +114,16 @@ def candidates_of(
     return candidates, judged
 
 
+def check_random_share(share: float) -> None:
+    """Raise ConfigError for a random arm below a fifth: what is chosen is biased, and only what is
+    drawn at random can tell how much."""
+    if not LEAST_RANDOM <= share <= 1:
+        raise ConfigError(
+            f"the random arm is {share:.0%}",
+            f"use {LEAST_RANDOM:.0%} to 100 %: the saving is measured on it",
+        )
+
+
 def select(
     known: Posterior,
     candidates: Sequence[Candidate],
@@ -131,11 +141,7 @@ def select(
     adds to Var(d). Raises ConfigError for a random arm below a fifth, DataError when there are too
     few candidates.
     """
-    if random_share < LEAST_RANDOM or random_share > 1:
-        raise ConfigError(
-            f"the random arm is {random_share:.0%}",
-            f"use {LEAST_RANDOM:.0%} to 100 %: the saving is measured on it",
-        )
+    check_random_share(random_share)
     if count > len(candidates):
         raise DataError(
             f"{count:,} wanted, {len(candidates):,} pairs to choose from",

@@ -21,6 +21,7 @@ _BUILTIN = {
     "prompts": "accord.runs.stages.prompts:PromptsOfData",
     "preferences": "accord.runs.stages.preferences:Preferences",
     "sft": "accord.runs.stages.sft:Sft",
+    "mine": "accord.runs.stages.mine:Mine",
     "collect": "accord.runs.stages.collect:Collect",
     "reward": "accord.runs.stages.reward:Reward",
     "rules": "accord.runs.stages.rules:Rules",

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from accord.errors import DataError
 from accord.files import write_json
 from accord.runs.context import StageContext
-from accord.runs.inputs import GoldName, PolicyName, Prompts
+from accord.runs.inputs import GoldName, Judgements, PolicyName, Prompts
 from accord.runs.plan import Plan
 from accord.runs.stage import Stage, StageConfig, StageResult, Value
 from accord.seeds import derive_seed
@@ -23,9 +24,10 @@ if TYPE_CHECKING:
     from accord.feedback.annotator_model import CrowdEstimate
     from accord.feedback.records import Feedback
     from accord.feedback.simulate import Offered, SimulatedAnnotator
-    from accord.sampling.rollout import Rollout
     from accord.text.chats import Prompt
 
+Row = tuple[Any, list[str], list[bool]]
+"""A prompt, its responses, whether each ended."""
 CHUNK = 64
 GUIDELINE = "sentiment-1"
 
@@ -34,8 +36,11 @@ class CollectConfig(StageConfig):
     """Settings of a collect stage."""
 
     kind: Literal["collect"]
-    model: PolicyName = Field(description="The policy whose responses are judged.")
-    prompts: Prompts = Field(description="Prompts (JSONL with a prompt per row).")
+    model: PolicyName | None = Field(None, description="The policy whose responses are judged.")
+    prompts: Prompts | None = Field(None, description="Prompts (JSONL with a prompt per row).")
+    items: Judgements | None = Field(
+        None, description="Pairs to judge (of a mine stage), in place of model and prompts."
+    )
     gold: GoldName = Field(description="The gold reward the simulated annotators vote by.")
     count: int = Field(1200, ge=8, description="Prompts used, from the top.")
     samples_per_prompt: int = Field(
@@ -50,6 +55,12 @@ class CollectConfig(StageConfig):
     )
     max_new_tokens: int = Field(48, ge=1, description="Response limit, in tokens.")
     temperature: float = Field(1.0, gt=0, description="Sampling temperature.")
+    gold_unit: float | None = Field(
+        None,
+        gt=0,
+        description="Gold that the annotators' rationality counts in; null: its deviation over the"
+        " responses. Rounds that are compared need the same.",
+    )
     crowd: Literal["default", "honest"] = Field(
         "default",
         description=(
@@ -70,6 +81,10 @@ class CollectConfig(StageConfig):
 
     @model_validator(mode="after")
     def _possible(self) -> CollectConfig:
+        if self.items is None and (self.model is None or self.prompts is None):
+            raise ValueError("nothing is judged: name model and prompts, or items")
+        if self.items is not None and (self.model is not None or self.prompts is not None):
+            raise ValueError("items hold the responses: leave out model and prompts")
         if self.overlap > self.annotators:
             raise ValueError(
                 f"overlap is {self.overlap}, the crowd has {self.annotators} annotators"
@@ -94,8 +109,14 @@ class Collect(Stage):
 
     def plan(self, config: CollectConfig, context: StageContext) -> Plan:
         from accord.runs.estimate import SHORTEST, TokenWork, span
+        from accord.runs.reading import planned_rows
         from accord.runs.stages import planning
 
+        who = f"each prompt judged by {config.overlap} of {config.annotators} annotators"
+        if config.model is None or config.prompts is None:
+            rows = planned_rows(config.items, context) if config.items is not None else None
+            sizes = {"feedback": rows * config.overlap} if rows else {}
+            return Plan(rows=rows, notes=[who], sizes=sizes)
         model = planning.look_at_policy(config.model, context)
         planning.prompts_that_fit(
             config.prompts, config.count, config.max_new_tokens, model, context, "prompts"
@@ -105,7 +126,7 @@ class Collect(Stage):
             rows=config.count,
             tokens=work.tokens,
             seconds=span(work.times(SHORTEST), work, context.speed(model)),
-            notes=[f"each prompt judged by {config.overlap} of {config.annotators} annotators"],
+            notes=[who],
             sizes={
                 "feedback": config.count * config.samples_per_prompt,
                 "prompts": config.count,
@@ -118,9 +139,9 @@ class Collect(Stage):
         from accord.feedback.simulate import simulated_crowd
         from accord.feedback.store import FeedbackStore, write_records
 
-        offered = self._offer(config, context)
+        offered, mined = self._offer(config, context)
         crowd = simulated_crowd(context.seed, bad=config.crowd == "default")
-        records = list(_judge(config, offered, crowd, context.seed))
+        records = list(_judge(config, offered, crowd, context.seed, mined))
         exported = context.folder / "feedback.jsonl"
         write_records(exported, records)  # this stage's; the store keeps those of all stages
         with FeedbackStore(context.run_dir / "feedback" / "feedback.sqlite") as store:
@@ -165,42 +186,70 @@ class Collect(Stage):
             {"feedback": exported, "annotators": context.folder / "annotators.json"},
         )
 
-    def _offer(self, config: CollectConfig, context: StageContext) -> list[Offered]:
-        """Sample all responses and score them by gold, in units of its deviation."""
+    def _offer(
+        self, config: CollectConfig, context: StageContext
+    ) -> tuple[list[Offered], list[Feedback]]:
+        """All responses scored by gold, in its unit; and the items, where these are judged."""
         from accord.feedback.simulate import Offered
-        from accord.models.loading import load_causal_lm
-        from accord.runs.reading import read_prompts
         from accord.runs.stages.evaluation import render
-        from accord.runs.stages.sampled import sample_in_chunks
-        from accord.sampling.rollout import SamplingSettings
         from accord.text.gold import load_gold
 
-        prompts = read_prompts(config.prompts, context, config.count)
-        model = load_causal_lm(context.resolve(config.model), context.device)
         gold = load_gold(context.path(config.gold))
 
-        def score(part: Sequence[Prompt], rollout: Rollout, texts: Sequence[str]) -> list[float]:
-            shown = [
-                render(part[p]) + text for p, text in zip(rollout.prompt_index, texts, strict=True)
-            ]
-            return gold.score(shown).tolist()  # type: ignore[no-any-return]
+        def score(prompt: Prompt, texts: Sequence[str]) -> list[float]:
+            return gold.score([render(prompt) + text for text in texts]).tolist()  # type: ignore[no-any-return]
 
-        settings = SamplingSettings(config.max_new_tokens, config.temperature)
-        rows = sample_in_chunks(
-            model, prompts, settings, config.samples_per_prompt, context, CHUNK, score
-        )
-        deviation = _deviation([score for row in rows for score in row["scores"]])
-        return [
-            Offered(
-                row["prompt"],
-                row["responses"],
-                [score / deviation for score in row["scores"]],
-                config.model,
-                row["finished"],
-                context.name,
-            )
-            for row in rows
+        rows, producers, mined = self._rows(config, context)
+        scored = [score(prompt, texts) for prompt, texts, _ in rows]
+        unit = config.gold_unit or _deviation([value for values in scored for value in values])
+        offered = [
+            Offered(prompt, texts, [value / unit for value in values], by, ended, context.name)
+            for (prompt, texts, ended), values, by in zip(rows, scored, producers, strict=True)
         ]
+        return offered, mined
+
+    def _rows(
+        self, config: CollectConfig, context: StageContext
+    ) -> tuple[list[Row], list[str], list[Feedback]]:
+        """(prompt, responses, whether each ended) of what is judged; who wrote it; the items."""
+        from accord.models.loading import load_causal_lm
+        from accord.runs.reading import read_prompts
+        from accord.runs.stages.sampled import sample_in_chunks
+        from accord.sampling.rollout import SamplingSettings
+
+        if config.model is None or config.prompts is None:
+            return _of_items(config, context)
+        prompts = read_prompts(config.prompts, context, config.count)
+        model = load_causal_lm(context.resolve(config.model), context.device)
+        settings = SamplingSettings(config.max_new_tokens, config.temperature)
+        sampled = sample_in_chunks(
+            model, prompts, settings, config.samples_per_prompt, context, CHUNK,
+            lambda _, __, texts: [None] * len(texts),
+        )  # fmt: skip
+        rows = [(row["prompt"], row["responses"], row["finished"]) for row in sampled]
+        return rows, [config.model] * len(rows), []
+
+
+def _of_items(
+    config: CollectConfig, context: StageContext
+) -> tuple[list[Row], list[str], list[Feedback]]:
+    """Pairs that a mine stage, or anybody, wrote as records. Raises DataError for other records."""
+    from accord.feedback.records import plain
+    from accord.runs.reading import read_records
+    from accord.runs.stages.usable import ended
+
+    assert config.items is not None  # see the settings' check
+    items = read_records(config.items, context).records
+    rows: list[Row] = []
+    for item in items:
+        if len(item.options) != 2:
+            raise DataError(
+                f"row {item.id} has {len(item.options)} responses, and a pair is judged",
+                "name the items of a mine stage",
+            )
+        texts = [plain(option.content) for option in item.options]
+        rows.append((item.asked, texts, [ended(item, option.id) for option in item.options]))
+    return rows, [item.options[0].producer or "unknown" for item in items], items
 
 
 def _deviation(values: Sequence[float]) -> float:
@@ -221,10 +270,20 @@ def _judge(
     offered: Sequence[Offered],
     crowd: Sequence[SimulatedAnnotator],
     seed: int,
+    mined: Sequence[Feedback],
 ) -> Iterator[Feedback]:
     """All judgements; each has a seed of its own, so it does not depend on the others."""
     from accord.feedback.simulate import assign, flip, judge_comparison, judge_ranking
 
+    if mined:
+        for item, annotators in enumerate(assign(len(offered), len(crowd), config.overlap, seed)):
+            chosen = {name: mined[item].meta.get(name) for name in ("selected_by", "selected_for")}
+            for who in annotators:
+                own = derive_seed(seed, "judgement", mined[item].id, who)
+                record = judge_comparison(offered[item], (0, 1), crowd[who], own, GUIDELINE)
+                record = record.model_copy(update={"meta": record.meta | chosen})
+                yield flip(record, config.flipped, own)
+        return
     pairs = list(combinations(range(config.samples_per_prompt), 2))
     for item, annotators in enumerate(assign(len(offered), len(crowd), config.overlap, seed)):
         ranked = (item * config.ranking_share) % 1 + config.ranking_share >= 1

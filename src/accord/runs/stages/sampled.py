@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from accord.models.causal_lm import CausalLM
 
 LOG = "sampled.jsonl"
-Score = Callable[[Sequence[Prompt], Rollout, Sequence[str]], Sequence[float | None]]
+Score = Callable[[Sequence[Prompt], Rollout, Sequence[str]], Sequence[float | list[float] | None]]
 """(prompts of the chunk, as in the data; their rollout; its responses as text) -> one number per
-response, None for one that is not scored."""
+response, or one of each member of an ensemble; None for one that is not scored."""
 
 
 class SampledRow(TypedDict):
