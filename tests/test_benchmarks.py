@@ -9,12 +9,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from benchmarks.limits import WORKLOADS, count, shares
 from benchmarks.peers import say, sides_of
 from benchmarks.report import make_run
 
 from accord.report.render import render
+from accord.statistics.means import student_mean
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -222,3 +224,12 @@ def test_a_large_page_is_opened_searched_and_sorted() -> None:
     found = json.loads(done.stdout)
     assert found["notes of what is left out"] == 0
     assert all(found[f"{name}, s"] > 0 for name in ("ready", "searched", "sorted"))
+
+
+def test_mining_finds_what_random_pairs_do_not() -> None:
+    from benchmarks.loop import measure, table
+
+    found = measure(range(1, 7))
+    assert student_mean(np.subtract(found["targeted"], found["static"]).tolist()).above(0)
+    assert student_mean(np.subtract(found["oracle"], found["targeted"]).tolist()).below(0.25)
+    assert "6 seeds" in table(found)

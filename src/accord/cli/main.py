@@ -100,6 +100,49 @@ def run(
         run_recipe(recipe, overrides, out, dry_run)
 
 
+@main.command()
+@click.argument("recipe", required=False, shell_complete=complete_recipe)
+@click.argument("overrides", nargs=-1, metavar="[NAME=VALUE]...", shell_complete=complete_override)
+@click.option("--rounds", type=click.IntRange(1), help="Rounds; unless said, the recipe's.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Its directory (default: runs/NAME-loop-DATE)."
+)
+@click.option(
+    "--resume",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Continue the loop in DIR where it stopped; with --rounds as far as that.",
+)
+@click.option("--dry-run", is_flag=True, help="Check the first round and show the plan.")
+@guarded
+def loop(
+    recipe: str | None,
+    overrides: tuple[str, ...],
+    rounds: int | None,
+    out: Path | None,
+    resume: Path | None,
+    dry_run: bool,
+) -> None:
+    """Run RECIPE in rounds: each mines the last policy's samples, asks, learns from all that was
+    said so far, tunes from the start and is compared with every earlier round.
+
+    \b
+    Rounds are ordinary runs in DIR/round-N, and DIR/static-N at equal labels beside them.
+    accord loop loop-reviews --rounds 4
+    Exit codes: as accord run; 3 where a guard stopped it
+    """
+    from accord.cli.loop import resume_loop, run_loop
+
+    if resume is None and recipe is None:
+        raise click.UsageError("name a RECIPE with rounds, or --resume DIR.")
+    if resume is not None and (recipe is not None or out is not None):
+        raise click.UsageError("a loop that continues has its recipe and place in DIR.")
+    if resume is not None:
+        resume_loop(resume, rounds, dry_run)
+    elif recipe is not None:
+        run_loop(recipe, overrides, rounds, out, dry_run)
+
+
 def _print_schema(context: click.Context, _: click.Parameter, asked: bool) -> None:
     if asked and not context.resilient_parsing:
         from accord.examine.verdict import Verdict

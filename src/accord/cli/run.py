@@ -55,7 +55,7 @@ def _run(recipe: Recipe, out: Path | None, resume: bool, dry_run: bool) -> None:
     if dry_run:
         _dry_run(recipe, run_dir, resume)
         return
-    with _saying_how_to_go_on(run_dir):
+    with saying_how_to_go_on(run_dir / runner.RECIPE, runner.resuming(run_dir)):
         if recipe.header.study is not None:
             _run_study(recipe, run_dir, resume, tuned)
         else:
@@ -63,23 +63,19 @@ def _run(recipe: Recipe, out: Path | None, resume: bool, dry_run: bool) -> None:
 
 
 @contextmanager
-def _saying_how_to_go_on(run_dir: Path) -> Iterator[None]:
-    """Within it, what stops a run that could go on ends with the command that continues it."""
-    from accord.runs.runner import RECIPE, resuming
-
-    def begun() -> bool:
-        return (run_dir / RECIPE).is_file()
-
+def saying_how_to_go_on(begun: Path, command: str) -> Iterator[None]:
+    """Within it, what stops work that could go on ends with the command that continues it; it has
+    begun once the file `begun` is there."""
     try:
         yield
     except (Interrupted, KeyboardInterrupt) as error:
         twice = "interrupted; the work up to the last checkpoint is kept"
         message = error.message if isinstance(error, Interrupted) else twice
-        if not begun():
+        if not begun.is_file():
             raise Interrupted("interrupted before anything was begun") from None
-        raise Interrupted(message, resuming(run_dir)) from None
+        raise Interrupted(message, command) from None
     except DiskFull as error:
-        fix = f"{error.fix}, then continue: {resuming(run_dir)}" if begun() else error.fix
+        fix = f"{error.fix}, then continue: {command}" if begun.is_file() else error.fix
         raise DiskFull(error.message, fix) from error
 
 

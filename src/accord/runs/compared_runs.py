@@ -38,11 +38,13 @@ SCORERS = {"gold": "gold", "proxy": "reward"}
 stage's settings that names it."""
 
 
-class _Frozen(BaseModel):
+class Frozen(BaseModel):
+    """What stands in a JSON file, fixed once it is read."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class ComparedRun(_Frozen):
+class ComparedRun(Frozen):
     """One run. state: its verdict's outcome, or how far it came; facts: what stands at the top, by
     label; measures: see `accord.examine.measures`; stages: cost of each, by name."""
 
@@ -56,7 +58,7 @@ class ComparedRun(_Frozen):
     missing: str = ""
 
 
-class PairedArm(_Frozen):
+class PairedArm(Frozen):
     """Of one arm: the run less the first run, over the prompts that both were asked (one that
     stands there several times is paired as often, and is one cluster). unpaired: responses of
     either run that the other has no counterpart of; why_not: the reason where it is not
@@ -71,7 +73,7 @@ class PairedArm(_Frozen):
     why_not: str = ""
 
 
-class RunComparison(_Frozen):
+class RunComparison(Frozen):
     """The first run is what the others are compared with. settings: those that differ, by dotted
     name, a text per run ("–" where a run has none)."""
 
@@ -171,27 +173,50 @@ def _paired(first: Path, other: Path, name: str) -> list[PairedArm]:
     ours, theirs = _last_points(first), _last_points(other)
     found: list[PairedArm] = []
     for arm in (arm for arm in ours if arm in theirs):
-        after, before = (_by_occurrence(rows[arm]) for rows in (theirs, ours))
-        shared = [key for key in before if key in after]
-        sides = [columns([rows[key] for key in shared]) for rows in (after, before) if shared]
-        clusters = [prompt for prompt, _ in shared]
+        sides, clusters, unpaired = _shared(theirs[arm], ours[arm])
         for quantity in QUANTITIES:
             why_not = _why_not(quantity, sides, first, other)
-            difference = None
-            if not why_not:
-                mine, base = (_values(side, quantity) for side in sides)
-                difference = paired_difference(mine, base, _numbered(clusters))
+            difference = None if why_not else _difference(sides, clusters, quantity)
             one = PairedArm(
                 arm=arm,
                 run=name,
                 quantity=quantity,
                 prompts=len(set(clusters)),
-                unpaired=len(after) + len(before) - 2 * len(shared),
+                unpaired=unpaired,
                 difference=difference,
                 why_not=why_not,
             )
             found.append(one)
     return found
+
+
+def row_difference(
+    after: Sequence[SampleRow], before: Sequence[SampleRow], quantity: str
+) -> Estimate:
+    """Mean of a quantity (see QUANTITIES) of `after` less `before`, on the prompts that both
+    answered, each a cluster. Raises DataError where there are none, or gold was not measured."""
+    sides, clusters, _ = _shared(after, before)
+    if not sides:
+        raise DataError("the samples have no prompt in common", "examine both on the same prompts")
+    if quantity == "gold" and any(side.gold_B is None for side in sides):
+        raise DataError("gold was not measured", "name gold where policies are examined")
+    return _difference(sides, clusters, quantity)
+
+
+def _shared(
+    after: Sequence[SampleRow], before: Sequence[SampleRow]
+) -> tuple[list[Samples], list[str], int]:
+    """(both sides' samples of the prompts that both answered, row by row; the prompt of each row;
+    rows without a counterpart). No samples where no prompt is shared."""
+    ours, theirs = _by_occurrence(before), _by_occurrence(after)
+    shared = [key for key in ours if key in theirs]
+    sides = [columns([rows[key] for key in shared]) for rows in (theirs, ours) if shared]
+    return sides, [prompt for prompt, _ in shared], len(theirs) + len(ours) - 2 * len(shared)
+
+
+def _difference(sides: Sequence[Samples], clusters: Sequence[str], quantity: str) -> Estimate:
+    mine, base = (_values(side, quantity) for side in sides)
+    return paired_difference(mine, base, _numbered(clusters))
 
 
 def _by_occurrence(rows: Sequence[SampleRow]) -> dict[tuple[str, int], SampleRow]:

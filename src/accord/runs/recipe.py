@@ -19,6 +19,7 @@ from accord.errors import ConfigError
 from accord.feedback.formats.source import DataSource
 from accord.runs import parameters as recipe_parameters
 from accord.runs.inputs import RECORDS, REFERENCE, Named, named, stage_of
+from accord.runs.loop_settings import LoopSettings
 from accord.runs.parameters import Parameter, quoted
 from accord.runs.registry import find
 from accord.runs.stage import Stage, StageConfig
@@ -120,6 +121,9 @@ class Header(Settings):
     )
     study: Study | None = Field(
         None, description="Run over seeds and compare (see the group Study); seed is not used then."
+    )
+    loop: LoopSettings | None = Field(
+        None, description="Rounds for accord loop (see the group LoopSettings)."
     )
     parameters: dict[str, Parameter] = Field(
         default_factory=dict,
@@ -250,6 +254,8 @@ def _declared(raw: dict[str, Any], name: str) -> dict[str, Parameter]:
             return _kind(stage, stages[stage]).Config
         if stage == "study" and raw.get("study") is not None:
             return Study
+        if stage == "loop" and raw.get("loop") is not None:
+            return LoopSettings
         raise ConfigError(
             f"there is no stage {stage!r} in {name}",
             f"{suggest(stage, list(stages))}stages: {', '.join(stages)}",
@@ -317,7 +323,7 @@ def _check_name(raw: dict[str, Any], key: str, parameters: list[str]) -> None:
             f"{suggest(key, known)}known: {', '.join(known)}; or STAGE.KEY, with the stages"
             f" {', '.join(stages)}",
         )
-    if len(path) > 1 and path[0] not in ("stages", "study"):
+    if len(path) > 1 and path[0] not in ("stages", "study", "loop"):
         raise ConfigError(
             f"{key}: there is no stage {path[0]!r}",
             f"{suggest(path[0], list(stages))}stages: {', '.join(stages)}",

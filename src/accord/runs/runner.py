@@ -7,7 +7,7 @@ import os
 import shlex
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -90,7 +90,7 @@ def execute(
         _write_lineage(recipe, run_dir, folders)
         write_cards(folders.values())
         report = write_report(run_dir)
-        guard = "; ".join(_guards(folders)) or None
+        guard = "; ".join(_guards(folders.values())) or None
         return Outcome(run_dir, GUARD_EXIT if guard else 0, report, guard)
 
 
@@ -112,9 +112,13 @@ def write_report(run_dir: Path) -> Path | None:
     return render(run_dir)
 
 
-def _guards(folders: dict[str, Path]) -> list[str]:
-    """What guards said, stage by stage."""
-    records = [json.loads((folder / RESULT).read_text()) for folder in folders.values()]
+def guards_of(run_dir: Path) -> list[str]:
+    """What guards said in a finished run, stage by stage."""
+    return _guards(path.parent for path in sorted(run_dir.glob(f"stages/*/{RESULT}")))
+
+
+def _guards(folders: Iterable[Path]) -> list[str]:
+    records = [json.loads((folder / RESULT).read_text()) for folder in folders]
     return [f"{record['stage']}: {record['guard']}" for record in records if record["guard"]]
 
 
