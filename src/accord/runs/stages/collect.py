@@ -270,7 +270,7 @@ def _judge(
     offered: Sequence[Offered],
     crowd: Sequence[SimulatedAnnotator],
     seed: int,
-    mined: Sequence[Feedback],
+    mined: Sequence[Feedback] = (),
 ) -> Iterator[Feedback]:
     """All judgements; each has a seed of its own, so it does not depend on the others."""
     from accord.feedback.simulate import assign, flip, judge_comparison, judge_ranking
