@@ -57,6 +57,7 @@ def ask(
         click.echo(f"{count:,} left out: {safe_text(reason)}")
     what = "pairs" if settings.form == "pairwise" else "responses"
     click.echo(f"{len(items):,} {what}")
+    _say_what_leaves(opened, items)
     prices = how.asking.ledger.budget.prices
     if dry_run:
         _plan(opened, items, prices)
@@ -93,6 +94,21 @@ def _records(source: DataSource) -> list[Feedback]:
 def _write(out: Path | None, found: AiFeedback, write: Any) -> None:
     if out is not None and found.records:
         write(out, found.records)
+
+
+def _say_what_leaves(judges: Sequence[AiJudge], items: Sequence[JudgeItem]) -> None:
+    """Personal data in what an endpoint will be sent, before anything is."""
+    from accord.feedback.personal_data import PersonalData
+    from accord.oversight.judge_answers import EndpointAnswers
+
+    if not any(isinstance(judge.answers, EndpointAnswers) for judge in judges):
+        return
+    told = PersonalData.of(text for item in items for text in (item.shown[0], *item.shown[1]))
+    if told.by_kind:
+        click.secho(
+            f"endpoints are sent {told}; accord feedback import --redact RULES replaces them",
+            fg="yellow",
+        )
 
 
 def _plan(judges: Sequence[AiJudge], items: Sequence[JudgeItem], prices: Prices | None) -> None:

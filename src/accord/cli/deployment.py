@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,17 +25,30 @@ _SIGNALS = {"regenerate": "asked for another", "copy": "copied", "edit": "edited
 
 
 def call(
-    source: DataSource, called: Path | None, count: int | None, out: Path | None, seed: int
+    source: DataSource,
+    called: Path | None,
+    count: int | None,
+    out: Path | None,
+    redact: Path | None,
+    seed: int,
 ) -> None:
-    """Write responses that nobody rated, as items for people."""
+    """Write responses that nobody rated, as items for people; says what they carry."""
+    from accord.feedback.personal_data import PersonalData, strings_in
     from accord.feedback.use_rows import silent_items
 
     if count is None or out is None:
         raise ConfigError("--call and --out go together", "--call 150 --out items.jsonl")
-    log = _read(source, False)
+    log = _read(source, redact, False)
     answered = {} if called is None else _called(called, False).share
     items = silent_items(log, count, seed, answered)
     write_jsonl(out, items)
+    carried = PersonalData.of(
+        text
+        for item in items
+        for content in (item["prompt"], item["options"][0]["content"])
+        for text in strings_in(content)
+    )
+    click.echo(f"personal data in these items: {carried}")
     click.echo(f"{out}: {counted(len(items), 'response')}; accord studio import PROJECT {out}")
 
 
@@ -44,6 +58,7 @@ def show(
     policy: Path | None,
     features: Sequence[str],
     by: str | None,
+    redact: Path | None,
     seed: int,
     as_json: bool,
 ) -> None:
@@ -53,7 +68,7 @@ def show(
 
     if features and policy is None:
         raise ConfigError("--feature is for a direct model of another policy", "give --policy, too")
-    log = _read(source, as_json)
+    log = _read(source, redact, as_json)
     answers = None if called is None else _called(called, as_json)
     other, lacking = None, ""
     if policy is not None and not (lacking := lacks_propensities(log)):
@@ -65,10 +80,18 @@ def show(
         _print(found, by)
 
 
-def _read(source: DataSource, quiet: bool) -> UseLog:
+def _read(source: DataSource, redact: Path | None, quiet: bool) -> UseLog:
+    """The log, redacted; says what was dropped, and what of personal data its texts hold."""
+    from accord.cli.feedback import redactor_of, say_redacted
+    from accord.feedback.personal_data import PersonalData
     from accord.feedback.use_rows import read_log
 
+    redactor = None if redact is None else redactor_of(redact)
     log = read_log(source)
+    if redactor is not None:
+        log = replace(log, uses=[redactor.use(use) for use in log.uses])
+        say_redacted(redactor, quiet)
+    click.echo(f"personal data: {PersonalData.of(log.texts)}", err=quiet)
     for line in log.messages:
         click.echo(safe_text(line), err=quiet)
     for reason, count in log.dropped.items():

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from accord.feedback.formats import ReadResult
     from accord.feedback.formats.source import DataSource
     from accord.feedback.ratings import Ratings
+    from accord.feedback.redaction import Redactor
     from accord.feedback.vote_table import VoteTable
     from accord.feedback.votes import Votes
     from accord.statistics.intervals import Interval
@@ -90,19 +91,51 @@ def judgements(source: DataSource, quiet: bool = False) -> list[Feedback]:
     return records
 
 
-def import_file(source: DataSource, store: Path) -> None:
-    """Add a file's records to a store, which is made when it is missing."""
+def import_file(source: DataSource, store: Path, rules: Path | None = None) -> None:
+    """Add a file's records to a store, which is made when it is missing; says what personal data
+    their texts hold, after they were redacted by `rules`."""
     from accord.feedback.store import FeedbackStore
 
     if store.suffix not in SQLITE:
         raise ConfigError(
             f"{store} does not look like a store", f"end its name in one of: {', '.join(SQLITE)}"
         )
+    redactor = None if rules is None else redactor_of(rules)
     records = load(source)
+    if redactor is not None:
+        records = redactor.records(records)
+        say_redacted(redactor)
+    say_personal_data(records)
     with FeedbackStore(store) as opened:
         added = opened.add(records)
         total = len(opened)
     click.echo(f"{store}: {added.new:,} new, {added.repeated:,} already there, {total:,} in all")
+
+
+def redactor_of(rules: Path) -> Redactor:
+    """Of a file of rules."""
+    from accord.feedback.redaction import read_rules
+
+    return read_rules(rules)
+
+
+def say_redacted(redactor: Redactor, quiet: bool = False) -> None:
+    """What was replaced, and what was left out."""
+    for line in redactor.lines():
+        click.echo(safe_text(line), err=quiet)
+
+
+def say_personal_data(records: Sequence[Feedback]) -> None:
+    """What of personal data, and of keys, the records' texts and annotators' names hold."""
+    from accord.feedback.personal_data import PersonalData, texts_of
+
+    click.echo(f"personal data: {PersonalData.of(t for r in records for t in texts_of(r))}")
+    names = PersonalData.of({record.annotator for record in records})
+    if names.by_kind:
+        click.echo(
+            f"annotators' names: {names}; they tell people apart and stay: give others, or export"
+            " with --hash-annotators"
+        )
 
 
 def export_file(source: DataSource, destination: Path, shape: str, options: ExportOptions) -> None:

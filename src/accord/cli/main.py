@@ -1091,18 +1091,26 @@ def feedback() -> None:
 
 
 SOURCE = source_argument("source")
+REDACT = click.option(
+    "--redact", type=click.Path(path_type=Path, exists=True), metavar="RULES",
+    help="Replace in texts by this file of rules: {kind: email, replace: TEXT} or {pattern: ...}.",
+)  # fmt: skip
 
 
 @feedback.command("import")
 @SOURCE
 @click.argument("store", type=click.Path(path_type=Path))
+@REDACT
 @guarded
-def feedback_import(source: DataSource, store: Path) -> None:
-    """Add SOURCE's records (file, directory or Hub id, any known format) to STORE, an SQLite
-    file."""
+def feedback_import(source: DataSource, store: Path, redact: Path | None) -> None:
+    """Add SOURCE's records (file, directory or Hub id, any known format) to STORE, an SQLite file.
+
+    Says how many e-mail addresses, phone, card and account numbers, IP addresses and keys their
+    texts hold; rows that say that there is no consent (consent: false) are left out.
+    """
     from accord.cli import feedback
 
-    feedback.import_file(source, store)
+    feedback.import_file(source, store, redact)
 
 
 @feedback.command("export")
@@ -1280,6 +1288,7 @@ def feedback_select(
     help="Draw N responses that nobody rated, to ask about, and write them to --out.",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Where --call writes its items.")
+@REDACT
 @click.option("--seed", default=0, show_default=True, help="Same seed, same draw and folds.")
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 @guarded
@@ -1291,6 +1300,7 @@ def feedback_deployment(
     by: str | None,
     call: int | None,
     out: Path | None,
+    redact: Path | None,
     seed: int,
     as_json: bool,
 ) -> None:
@@ -1306,9 +1316,9 @@ def feedback_deployment(
     from accord.cli import deployment
 
     if call is not None or out is not None:
-        deployment.call(source, called, call, out, seed)
+        deployment.call(source, called, call, out, redact, seed)
     else:
-        deployment.show(source, called, policy, feature, by, seed, as_json)
+        deployment.show(source, called, policy, feature, by, redact, seed, as_json)
 
 
 @feedback.command("aggregate")

@@ -4,7 +4,7 @@ and what another policy gives the same responses."""
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,7 @@ from accord.feedback.formats.source import DataSource
 from accord.feedback.formats.use_log import Use
 from accord.feedback.formats.values import empty, number
 from accord.feedback.messages import Clip, Content, plain
+from accord.feedback.personal_data import content_texts
 from accord.feedback.records import Feedback, Thumb
 from accord.feedback.words import counted
 from accord.seeds import generator
@@ -51,6 +52,14 @@ class UseLog:
     def users(self) -> list[str | None]:
         """Who used it, None where the log does not say."""
         return [use.user for use in self.uses]
+
+    @property
+    def texts(self) -> Iterator[str]:
+        """What was asked, answered and edited."""
+        for use in self.uses:
+            for content in (use.prompt, use.response, use.edit, use.before):
+                if content is not None:
+                    yield from content_texts(content)
 
     def values(self, column: str) -> list[Any]:
         """A column's values. Raises ConfigError where no row has it."""
