@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -140,3 +141,30 @@ def test_what_cannot_work_is_refused_first(tmp_path: Path, change: Any, said: st
         with pytest.raises(AccordError, match=said):
             check(recipes.load(str(recipe_file(tmp_path, stage)), []), tmp_path / "run")
         assert not server.asked
+
+
+def test_a_key_stands_in_no_file_of_a_run_though_the_endpoint_says_it_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = "sk-" + uuid.uuid4().hex
+    monkeypatch.setenv("ACCORD_ENDPOINT_KEY", key)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+    def echoing(request: dict[str, Any], number: int) -> Any:
+        if number % 5 == 0:
+            return 400, {"x-key": key}, {"error": {"message": f"bad key Bearer {key}"}}
+        return f"I was sent {key}" if number % 5 == 1 else shares(request)
+
+    with scripted(echoing) as server:
+        stage = ask_stage(rows_file(tmp_path, 12), server, "    max_failed: 1.0\n")
+        said = run(recipe_file(tmp_path, stage), tmp_path / "run")
+    assert server.headers[0]["authorization"] == f"Bearer {key}"
+    records = read_feedback(str(tmp_path / "run/stages/01-label/feedback.jsonl")).records
+    assert {record.kind for record in records} >= {"skip"}
+    holding = [
+        place
+        for place in tmp_path.rglob("*")
+        if place.is_file() and key.encode() in place.read_bytes()
+    ]
+    assert holding == []
+    assert not any(key in line for line in said)
