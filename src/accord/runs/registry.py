@@ -17,6 +17,8 @@ _BUILTIN = {
     "planted_rules": "accord.runs.stages.planted_rules:PlantedRules",
     "label_world": "accord.runs.stages.label_world:LabelWorld",
     "weak_to_strong": "accord.runs.stages.weak_to_strong:WeakToStrong",
+    "review_debate": "accord.runs.stages.review_debate:ReviewDebate",
+    "digit_debate": "accord.runs.stages.digit_debate:DigitDebate",
     "pretrain": "accord.runs.stages.pretrain:Pretrain",
     "prompts": "accord.runs.stages.prompts:PromptsOfData",
     "preferences": "accord.runs.stages.preferences:Preferences",

@@ -1,0 +1,45 @@
+"""The studies of debate and decomposition, small: that each finds its cells, and what it shows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from test_runs_label_world import run
+
+from accord.errors import DataError
+from accord.feedback.records import parse_line
+from accord.oversight.debate import from_records
+
+
+def test_debate_helps_a_judge_of_reviews_and_consultants_do_not(tmp_path: Path) -> None:
+    small = {"reviews": 1200, "debater_reviews": 1500, "turns": [2], "transcripts": 3}
+    values = run(tmp_path, "debate-reviews", "debate", **small)
+    told = {name[7:-2]: value for name, value in values.items() if name.endswith(".2")}
+    assert told["whole"] > told["debate.judge"] > told["random"] + 0.03
+    assert told["assigned.judge"] < told["assigned.own"] < told["random"] - 0.03
+    assert told["lying.judge"] < 0.2 < 0.8 < told["open.judge"]
+    lines = next(tmp_path.glob("run/stages/*/transcripts.jsonl")).read_text().splitlines()
+    transcripts = from_records([parse_line(line) for line in lines])
+    arms = {json.loads(line)["meta"]["arm"] for line in lines}
+    assert arms == {
+        f"{a}.{v}"
+        for a in ("debate", "swapped", "honest", "lying", "open")
+        for v in ("own", "judge")
+    }
+    assert len({one.claims.source for one in transcripts}) == 3
+
+
+def test_sides_that_do_not_get_equally_many_turns_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="3 turns for 2 sides"):
+        run(tmp_path, "debate-reviews", "debate", turns=[3])
+
+
+def test_most_of_what_debate_gains_on_digits_is_two_answers_for_ten(tmp_path: Path) -> None:
+    values = run(tmp_path, "debate-digits", "debate", images=150, turns=[4])
+    told = {name[7:-2]: v for name, v in values.items() if name.endswith(".4")}
+    assert told["direct"] < 0.5 < told["random"] < told["debate.one"]
+    assert told["random"] - told["direct"] > told["debate.one"] - told["random"]
+    assert told["lying.one"] < 0.1
+    assert told["open.one"] > 0.9
