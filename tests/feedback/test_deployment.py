@@ -175,6 +175,15 @@ def test_doubly_robust_is_as_good_as_the_better_in_both_cases() -> None:
         assert abs(float(bias[name].split()[0])) <= 0.01
 
 
+def test_the_model_never_saw_the_users_that_it_predicts_for() -> None:
+    rng = generator(0, "noise")
+    features_NX, outcome_N = rng.normal(size=(80, 60)), rng.integers(0, 2, 80).astype(float)
+    seen = Answered(np.ones(80, bool), np.zeros(80, bool), np.arange(80))
+    model = direct_model(outcome_N, features_NX, features_NX, seen, rng)
+    assert np.corrcoef(model.shown_N, outcome_N)[0, 1] < 0.4  # .9 where it saw them
+    assert model.shown_N == pytest.approx(model.new_N)
+
+
 def scored(tmp_path: Path, rows: list[dict[str, Any]], shift: float) -> Path:
     new = [{"id": row["id"], "logprob": min(0.0, np.log(0.5) + shift * (row["id"] == 0)),
             "long": 0.5} for row in rows]  # fmt: skip

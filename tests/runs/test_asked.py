@@ -112,6 +112,30 @@ def test_the_verdict_is_what_people_say(
         assert "people prefer the baseline" in found.output
 
 
+def test_what_users_say_in_use_can_be_required(run: Path, tmp_path: Path) -> None:
+    log, called = tmp_path / "log.jsonl", tmp_path / "called.jsonl"
+    thumbs = ["down"] * 20 + [None] * 60
+    rows = [
+        {"prompt": f"Q{n}", "response": "A", "thumb": t, "policy": "v 2", "user": f"u{n}"}
+        for n, t in enumerate(thumbs)
+    ]
+    asked_rows = [row | {"thumb": "up"} for row in rows[20:60]]
+    for path, written in ((log, rows), (called, asked_rows)):
+        path.write_text("".join(json.dumps(row) + "\n" for row in written), encoding="utf-8")
+    need = ("--require", "users.satisfied >= 0.6", "--require", "users.v_2.raw <= 0.2")
+    found = verdict(run, "--fail-on", "none", "--deployment", log, "--called", called, *need)
+    assert found.exit_code == 0, found.output
+    assert "users.v_2.satisfied" in found.output
+    said = json.loads(verdict(run, "--deployment", log, "--called", called, "--json").stdout)[
+        "measures"
+    ]
+    assert said["users.satisfied"]["value"] == pytest.approx(0.75)
+    uncalled = verdict(run, "--deployment", log, *need)
+    assert uncalled.exit_code == 2
+    assert "users.satisfied" in uncalled.output
+    assert verdict(run, "--called", called).exit_code == 2
+
+
 def test_a_second_batch_goes_on_where_the_first_ended(run: Path, tmp_path: Path) -> None:
     one, both = tmp_path / "one.jsonl", tmp_path / "both.jsonl"
     verdict(run, "--ask", 30, "--to", one)

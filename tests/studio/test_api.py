@@ -9,14 +9,17 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
+from click.testing import CliRunner
 from sqlalchemy import update
 from studio_rooms import Clock, Receiver, pairs, person
 
+from accord.cli.main import main
 from accord.feedback.records import parse_line
 from accord.studio.api.base import Limiter, cursor
 from accord.studio.client import ApiError, Client
@@ -111,6 +114,32 @@ def test_from_a_project_to_records(studio: Studio) -> None:
     kinds = {e["kind"] for e in boss.events("summaries")}
     assert {"items.added", "answer.submitted", "view.skipped", "project.exported"} <= kinds
     assert boss.verify("summaries")["whole"] is True
+
+
+def test_silent_responses_of_a_log_are_asked_about_and_come_back(
+    studio: Studio, tmp_path: Path
+) -> None:
+    log, items, answers = (tmp_path / f"{name}.jsonl" for name in ("log", "items", "answers"))
+    ask = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Rome?"}]
+    rows = [
+        {"prompt": ask, "response": f"Sunny {n}", "thumb": None if n else "down", "policy": "v1"}
+        for n in range(15)
+    ]
+    log.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    deployment = ["feedback", "deployment", str(log)]
+    drawn = CliRunner().invoke(main, [*deployment, "--call", "12", "--out", str(items)])
+    assert drawn.exit_code == 0, drawn.output
+    boss = studio.client("boss", "manager")
+    boss.create_project({"name": "Users", "task": "thumb"})
+    asked = [json.loads(line) for line in items.read_text(encoding="utf-8").splitlines()]
+    assert boss.add_items("users", asked) == {"new": 12, "duplicates": 0, "bad": {}}
+    bot = Client(studio.url, boss.make_bot("users", "judge")["token"])
+    assert bot.judge("users", lambda _: {"up": True}) == 12
+    answers.write_text(boss.export("users"), encoding="utf-8")
+    found = CliRunner().invoke(main, [*deployment, "--called", str(answers), "--json"])
+    whole = json.loads(found.stdout)["whole"]
+    assert whole["called"] == 12
+    assert whole["corrected"]["estimate"]["value"] == pytest.approx(14 / 15)
 
 
 def test_programs_bring_and_judge_conversations_with_tools(studio: Studio) -> None:

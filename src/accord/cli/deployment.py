@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from accord.cli.feedback import load
+from accord.cli.feedback import load, redactor_of, say_dropped, say_redacted
 from accord.cli.terminal import print_table, safe_text
 from accord.errors import ConfigError
 from accord.feedback.formats.source import DataSource
@@ -18,6 +18,7 @@ from accord.feedback.words import counted
 from accord.files import write_jsonl
 
 if TYPE_CHECKING:
+    from accord.examine.measures import Measure
     from accord.feedback.deployment import Deployment, OtherPolicy, Rates, Told
     from accord.feedback.use_rows import CalledBack, UseLog
 
@@ -80,9 +81,21 @@ def show(
         _print(found, by)
 
 
+def measures_of_users(path: Path, called: Path | None, quiet: bool) -> dict[str, Measure]:
+    """What a log says for a verdict's requirements: of all of it, and of each policy in it."""
+    from accord.examine.measures import of_users
+    from accord.feedback.deployment import deployment
+
+    log = _read(DataSource(path=str(path)), None, quiet)
+    answers = None if called is None else _called(called, quiet)
+    by = "policy" if any(use.policy is not None for use in log.uses) else None
+    found = deployment(log, answers, by=by)
+    rates = {"": found.whole.told} | {name: one.told for name, one in found.groups.items()}
+    return of_users(rates)
+
+
 def _read(source: DataSource, redact: Path | None, quiet: bool) -> UseLog:
     """The log, redacted; says what was dropped, and what of personal data its texts hold."""
-    from accord.cli.feedback import redactor_of, say_redacted
     from accord.feedback.personal_data import PersonalData
     from accord.feedback.use_rows import read_log
 
@@ -92,14 +105,7 @@ def _read(source: DataSource, redact: Path | None, quiet: bool) -> UseLog:
         log = replace(log, uses=[redactor.use(use) for use in log.uses])
         say_redacted(redactor, quiet)
     click.echo(f"personal data: {PersonalData.of(log.texts)}", err=quiet)
-    for line in log.messages:
-        click.echo(safe_text(line), err=quiet)
-    for reason, count in log.dropped.items():
-        click.echo(
-            f"{count:,} of {log.total:,} rows dropped: {safe_text(reason)} (first at"
-            f" {log.first_dropped[reason]})",
-            err=quiet,
-        )
+    say_dropped(log, quiet)
     if any(user is None for user in log.users):
         alone = sum(user is None for user in log.users)
         click.echo(f"{alone:,} rows without a user: each counts as a user of its own", err=quiet)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from accord.feedback.formats.source import DataSource
     from accord.feedback.ratings import Ratings
     from accord.feedback.redaction import Redactor
+    from accord.feedback.use_rows import UseLog
     from accord.feedback.vote_table import VoteTable
     from accord.feedback.votes import Votes
     from accord.statistics.intervals import Interval
@@ -52,13 +53,14 @@ def load_all(source: DataSource, quiet: bool = False) -> Loaded:
     from accord.feedback.formats import read_feedback
 
     read = read_feedback(source)
-    _say_dropped(read, quiet)
+    say_dropped(read, quiet)
     for reason, count in read.left_out.items():
         click.echo(f"{count:,} left out: {safe_text(reason)}", err=quiet)
     return Loaded(read.records, read.dropped, read.left_out)
 
 
-def _say_dropped(read: ReadResult | VoteTable, quiet: bool) -> None:
+def say_dropped(read: ReadResult | VoteTable | UseLog, quiet: bool) -> None:
+    """What people should know of how it was read, and what was dropped."""
     for line in read.messages:
         click.echo(safe_text(line), err=quiet)
     for reason, count in read.dropped.items():
@@ -76,7 +78,7 @@ def _votes(source: DataSource) -> tuple[Votes, dict[str, int]]:
     from accord.feedback.votes import votes_of
 
     if Path(source.path).suffix not in SQLITE and (table := read_vote_table(source)) is not None:
-        _say_dropped(table, quiet=False)
+        say_dropped(table, quiet=False)
         return table.votes, {}
     return votes_of(judgements(source))
 

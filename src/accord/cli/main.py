@@ -237,6 +237,18 @@ def report(runs: tuple[Path, ...], out: Path | None) -> None:
     help="With --answers: JSON, annotator to self-described attributes; what their groups say, and"
     " whether they differ. Groups below 5 are not shown.",
 )
+@click.option(
+    "--deployment",
+    "deployed",
+    type=click.Path(exists=True, path_type=Path),
+    metavar="LOG",
+    help="A log of use: what its users say can be required, users.satisfied, users.POLICY.raw, ….",
+)
+@click.option(
+    "--called",
+    type=click.Path(exists=True, path_type=Path),
+    help="With --deployment: thumbs of silent users who were asked.",
+)
 @click.option("--seed", default=0, show_default=True, help="Of --ask, and the same for --answers.")
 @click.option(
     "--judge",
@@ -259,6 +271,8 @@ def verdict(
     to: Path | None,
     answers: Path | None,
     attributes: Path | None,
+    deployed: Path | None,
+    called: Path | None,
     seed: int,
     judges: tuple[str, ...],
     asking: dict[str, Any],
@@ -281,7 +295,7 @@ def verdict(
 
     show(
         run_dir, fail_on, require, as_json, junit, measures, answers, seed, judges, asking,
-        attributes,
+        attributes, deployed, called,
     )  # fmt: skip
 
 

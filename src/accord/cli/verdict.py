@@ -38,6 +38,8 @@ def show(
     judges: Sequence[str],
     asking: dict[str, Any],
     attributes: Path | None,
+    deployed: Path | None = None,
+    called: Path | None = None,
 ) -> None:
     """Print the verdict; leaves with exit code 3 where it is one of `fail_on` or a requirement is
     not met."""
@@ -61,7 +63,14 @@ def show(
             run_dir, verdict, evidence, answers, seed, as_json, judges, asking, attributes
         )
     verdict = with_rates(verdict)
-    found = measures(evidence) | of_people(wins)
+    users: dict[str, Measure] = {}
+    if deployed is None and called is not None:
+        raise ConfigError("--called holds answers about a log of use", "give --deployment LOG, too")
+    if deployed is not None:
+        from accord.cli.deployment import measures_of_users
+
+        users = measures_of_users(deployed, called, as_json)
+    found = measures(evidence) | of_people(wins) | users
     results = requirements_met(asked, found)
     failed = verdict.outcome in refused or not all(one.met for one in results)
     if junit is not None:
@@ -76,6 +85,9 @@ def show(
         click.echo(json.dumps(said, indent=1))
     else:
         _print(evidence, verdict, results, found if list_measures else {})
+        if users and not list_measures:
+            click.echo("\nusers")
+            _print_measures(users)
         for one in wins.values():
             print_people(one)
             print_groups(groups.get(one.arm, []))
@@ -159,11 +171,12 @@ def _print(
         print_table(("", "required", "found"), rows, right=())
     if listed:
         click.echo("\nmeasures")
-        print_table(
-            ("name", "value", "95 %", "n", "unit", "meaning"),
-            [_row(one) for one in listed.values()],
-            right=("value", "n"),
-        )
+        _print_measures(listed)
+
+
+def _print_measures(listed: Mapping[str, Measure]) -> None:
+    columns = ("name", "value", "95 %", "n", "unit", "meaning")
+    print_table(columns, [_row(one) for one in listed.values()], right=("value", "n"))
 
 
 def print_people(wins: PeopleWins) -> None:

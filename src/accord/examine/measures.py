@@ -137,6 +137,30 @@ def of_people(wins: Mapping[str, PeopleWins]) -> dict[str, Measure]:
     return {m.name: m for m in named}
 
 
+USERS = {
+    "answer": Definition("share", "responses in use that their user gave a thumb"),
+    "raw": Definition("share", "thumbs given that are up; unhappy users answer more"),
+    "satisfied": Definition("share", "what all users would say, by silent ones who were asked"),
+}
+
+
+def of_users(rates: Mapping[str, Mapping[str, Estimate]]) -> dict[str, Measure]:
+    """What users say of policies in use: users.NAME of the whole log (under ""), and
+    users.POLICY.NAME."""
+    named = [
+        m
+        for policy, told in rates.items()
+        for name, estimate in told.items()
+        for m in _estimate(f"{_prefix(policy)}.{name}", estimate, USERS[name])
+    ]
+    return {m.name: m for m in named}
+
+
+def _prefix(policy: str) -> str:
+    """A policy's name as a requirement can write it."""
+    return f"users.{re.sub(r'[^A-Za-z0-9_.:/-]', '_', policy)}" if policy else "users"
+
+
 def _of_behaviour(behaviour: Behaviour) -> Iterator[Measure]:
     last = list(behaviour.policies)[-1]
     for line in behaviour.lines:

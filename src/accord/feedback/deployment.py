@@ -52,6 +52,13 @@ class Rates:
     raw: Told
     corrected: Told
 
+    @property
+    def told(self) -> dict[str, Estimate]:
+        """What is known, by name; satisfied: the raw rate where everybody answers."""
+        best = self.raw if self.rated == self.responses else self.corrected
+        known = {"raw": self.raw.estimate, "satisfied": best.estimate}
+        return {"answer": self.answer, **{k: v for k, v in known.items() if v is not None}}
+
 
 @dataclass(frozen=True)
 class OtherPolicy:

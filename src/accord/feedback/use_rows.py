@@ -33,12 +33,12 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True)
 class UseLog:
-    """uses: the rows that can be used; columns: all columns of each, by name; total: with those
+    """uses: the rows that can be used; columns: all columns of each, by name; rows: with those
     dropped; dropped, first_dropped: as `ReadResult`; messages: lines for people."""
 
     uses: list[Use]
     columns: list[Mapping[str, Any]]
-    total: int
+    rows: int
     dropped: dict[str, int] = field(default_factory=dict)
     first_dropped: dict[str, str] = field(default_factory=dict)
     messages: list[str] = field(default_factory=list)
