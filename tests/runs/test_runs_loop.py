@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import subprocess
 import sys
@@ -11,20 +10,26 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 
 from accord.cli.main import main
 from accord.errors import ConfigError
 from accord.feedback.records import Feedback
-from accord.files import digest, read_jsonl, write_json
+from accord.files import digest, read_jsonl, write_json, write_jsonl
 from accord.runs import recipe as recipes
+from accord.runs.context import StageContext
 from accord.runs.loop import LoopResults, LoopRound, RoundDifference, _stopped, read_loop, table
 from accord.runs.loop_settings import LoopSettings
 from accord.runs.recipe import Recipe
 from accord.runs.rounds import loop_of, round_recipe
-from accord.runs.stages.mine import said_of
+from accord.runs.session import InterruptFlag
+from accord.runs.stages.mine import _key, _lost, said_of
 from accord.statistics.means import Estimate
+from accord.text.encoding import Encoder
+from tiny import ByteTokenizer
 
 
 def loaded(*overrides: str) -> Recipe:
@@ -199,6 +204,7 @@ def test_rounds_survive_kills_and_ask_nothing_twice(pico: str, tmp_path: Path) -
     kill_once(place, "round-1/stages/05-reward/config.yaml", start(place, pico))
     first = digest(place / "round-1/stages/04-collect/feedback.jsonl")
     kill_once(place, "round-2/stages/01-mine/items.jsonl", start(place, pico))
+    items = digest(place / "round-2/stages/01-mine/items.jsonl")
     process = start(place, pico)
     told = process.communicate()[0]
     assert process.returncode == 0, told
@@ -221,17 +227,39 @@ def test_rounds_survive_kills_and_ask_nothing_twice(pico: str, tmp_path: Path) -
     assert found.rounds[1].mined["random"] >= 4
     records = read_jsonl(place / "round-2/stages/02-collect/feedback.jsonl")
     assert {r["meta"]["selected_by"] for r in records} > {"random"}
+    assert digest(place / "round-2/stages/01-mine/items.jsonl") == items
     lineage = json.loads((place / "round-2/lineage.json").read_text())["stages"]
     deployed = json.loads((place / "round-1/lineage.json").read_text())["stages"]["tune"]
     assert deployed["artefacts"]["model"] in lineage["mine"]["inputs"].values()
-    kept = {
-        f: digest(place / "round-2/stages" / f)
-        for f in ("01-mine/items.jsonl", "02-collect/feedback.jsonl")
-    }
-    shutil.rmtree(place / "round-2")
-    process = start(place, pico)
-    process.communicate()
-    assert process.returncode == 0
-    assert {f: digest(place / "round-2/stages" / f) for f in kept} == kept
     two = CliRunner().invoke(main, ["compare", str(place / "round-1"), str(place / "round-2")])
     assert "gold reward" in two.output, two.output
+
+
+def test_losing_is_scoring_less_than_the_round_before(tmp_path: Path) -> None:
+    class LongIsGood:
+        """A reward of one member: tokens of the response."""
+
+        def score(self, groups: list[Any], _: int) -> torch.Tensor:
+            return torch.tensor([[float(len(g.responses[0])) for g in groups]])
+
+    rows = [
+        {
+            "prompt": f"p{n}",
+            "responses": ["abcd" * (n + 1)] * 2,
+            "finished": [True, True],
+            "scores": [1, 1],
+        }
+        for n in range(3)
+    ]
+    write_jsonl(tmp_path / "deployed.jsonl", rows)
+    context = StageContext(tmp_path, tmp_path, "mine", 1, "cpu", {}, InterruptFlag())
+    now = {
+        _key("p0"): np.array([[9.0, 9.0]]),
+        _key("p1"): np.array([[1.0, 1.0]]),
+        _key("new"): None,
+    }
+    reward: Any = LongIsGood()
+    encoder = Encoder(ByteTokenizer())
+    found = _lost(str(tmp_path / "deployed.jsonl"), now, context, reward, encoder)
+    assert set(found) == {_key("p0"), _key("p1")}
+    assert found[_key("p0")] < 0 < found[_key("p1")]

@@ -24,7 +24,11 @@ from accord.studio.people.openid import OpenIdSettings
 from accord.studio.projects import editing, importing
 from accord.studio.server import HERE, OIDC_SECRET, Serving, check_port, serve
 from accord.studio.storage import events
-from accord.studio.storage.database import Database, open_database
+from accord.studio.storage.database import (
+    Database,
+    check_there,
+    open_existing,
+)
 from accord.studio.storage.engines import parse_url, safe_url
 
 
@@ -50,21 +54,6 @@ def openid_provider(
 
 
 # --- without a browser ----------------------------------------------------------------------------
-def open_studio(database: str) -> Database:
-    """A studio that is there; asking for data must not make an empty one."""
-    _check_there(database)
-    return open_database(database)
-
-
-def _check_there(database: str) -> None:
-    url = parse_url(database)
-    if url.get_backend_name() == "sqlite" and not Path(str(url.database)).is_file():
-        raise ConfigError(
-            f"there is no studio in {database}",
-            "name its file with --database, or start it: accord studio",
-        )
-
-
 def _project(db: Database, slug: str) -> int:
     with db.read() as session:
         return editing.find_project(session, slug).id
@@ -82,7 +71,7 @@ def export_project(
     salt: str | None,
 ) -> None:
     """Write a project's judgements with their card; print what stays behind and why."""
-    with closing(open_studio(database)) as db:
+    with closing(open_existing(database)) as db:
         project_id = _project(db, project)
         wanted = exporting.Wanted(shape, gold, skips, True, hash_annotators, salt)
         bundle = exporting.bundle(
@@ -119,7 +108,7 @@ def export_project(
 
 def import_into(database: str, project: str, source: Path) -> None:
     """Add a file's items and judgements; print what became of them."""
-    with closing(open_studio(database)) as db:
+    with closing(open_existing(database)) as db:
         done = importing.import_file(db, _project(db, project), source)
     click.echo(f"{project}: {done.items.new:,} new items, {done.items.duplicates:,} there already")
     click.echo(
@@ -132,7 +121,7 @@ def import_into(database: str, project: str, source: Path) -> None:
 
 def back_up_studio(database: str, destination: Path, media: Path | None, force: bool) -> None:
     """Write a backup; print what it holds and what to mind."""
-    _check_there(database)
+    check_there(database)
     as_it_is = Database(parse_url(database), time.time)  # a backup changes nothing
     with closing(as_it_is) as db, RunProgress(["backup"]) as progress:
         progress.begin("backup")

@@ -7,16 +7,16 @@ from contextlib import closing
 
 import click
 
-from accord.cli.studio import open_studio
 from accord.cli.terminal import safe_text
 from accord.errors import ConfigError
 from accord.studio.people import accounts, erasing, passwords
 from accord.studio.people.erasing import Footprint
+from accord.studio.storage.database import open_existing
 
 
 def reset_password(database: str, name: str) -> None:
     """Ask for a new password and set it. It never stands on the command line, where others read."""
-    with closing(open_studio(database)) as db:
+    with closing(open_existing(database)) as db:
         with db.read() as session:
             account = accounts.named(session, name)
             passwords.check_resettable(account)  # before anything is typed
@@ -40,7 +40,7 @@ def password_link(database: str, name: str, address: str) -> None:
         raise ConfigError(
             f"{address!r} is not the address of a studio", "write it like --address https://HOST"
         )
-    with closing(open_studio(database)) as db:
+    with closing(open_existing(database)) as db:
         with db.read() as session:
             account = accounts.named(session, name)
         secret = passwords.make_link(db, account.public, None)
@@ -50,7 +50,7 @@ def password_link(database: str, name: str, address: str) -> None:
 
 def erase_person(database: str, name: str, answers: bool, sure: bool) -> None:
     """Say what goes and what stays, ask for the name, erase."""
-    with closing(open_studio(database)) as db:
+    with closing(open_existing(database)) as db:
         with db.read() as session:
             account = accounts.named(session, name)
             footprint = erasing.footprint(session, account.id, db.now())

@@ -23,7 +23,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError, StatementError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import StaticPool
 
-from accord.errors import DataError
+from accord.errors import ConfigError, DataError
 from accord.studio.storage.engines import (
     THREADS,
     explain,
@@ -174,6 +174,22 @@ class Database:
                 f"something sent cannot be kept: {str(orig).splitlines()[0]}",
                 "leave out NUL, unpaired surrogates, huge numbers",
             ) from error
+
+
+def open_existing(url: str) -> Database:
+    """A studio that is there; asking for data must not make an empty one."""
+    check_there(url)
+    return open_database(url)
+
+
+def check_there(url: str) -> None:
+    """Raise ConfigError where a database in a file is not there."""
+    parsed = parse_url(url)
+    if parsed.get_backend_name() == "sqlite" and not Path(str(parsed.database)).is_file():
+        raise ConfigError(
+            f"there is no studio in {url}",
+            "name its file with --database, or start it: accord studio",
+        )
 
 
 def open_database(
