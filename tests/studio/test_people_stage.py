@@ -14,7 +14,7 @@ from accord.files import read_jsonl
 from accord.runs.context import StageContext, StageProgress
 from accord.runs.session import InterruptFlag
 from accord.runs.stages.mine import _unjudged
-from accord.runs.stages.people import People, PeopleConfig
+from accord.runs.stages.people import PeopleConfig, WaitForPeople
 from accord.studio.storage.database import open_database
 from accord.studio.storage.tables import Item
 
@@ -63,8 +63,8 @@ def test_a_run_waits_for_people_and_goes_on_after_it_was_stopped(tmp_path: Path)
         folder.mkdir(exist_ok=True)
         people = Judging(place, made, flag, who, stop)
         context = StageContext(tmp_path, folder, "people", 1, "cpu", {}, flag, people)
-        People().plan(config, context)
-        People().run(config, context)
+        WaitForPeople().plan(config, context)
+        WaitForPeople().run(config, context)
         return people.seen, people
 
     with pytest.raises(Interrupted):
@@ -91,9 +91,9 @@ def test_what_cannot_be_waited_for_is_refused(tmp_path: Path) -> None:
     there = str(tmp_path / "studio.db")
     named = {"kind": "people", "items": str(items), "project": "thumbs"}
     with pytest.raises(ConfigError, match="there is no studio"):
-        People().plan(PeopleConfig(database=there, **named), context)
+        WaitForPeople().plan(PeopleConfig(database=there, **named), context)
     db = open_database(there)
     project(db, [], name="Thumbs", task="thumb")
     db.close()
     with pytest.raises(DataError, match="cannot ask about 1 of 1 items"):
-        People().run(PeopleConfig(database=there, **named), context)
+        WaitForPeople().run(PeopleConfig(database=there, **named), context)

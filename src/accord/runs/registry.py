@@ -24,7 +24,7 @@ _BUILTIN = {
     "preferences": "accord.runs.stages.preferences:Preferences",
     "sft": "accord.runs.stages.sft:Sft",
     "mine": "accord.runs.stages.mine:Mine",
-    "people": "accord.runs.stages.people:People",
+    "people": "accord.runs.stages.people:WaitForPeople",
     "collect": "accord.runs.stages.collect:Collect",
     "reward": "accord.runs.stages.reward:Reward",
     "rules": "accord.runs.stages.rules:Rules",

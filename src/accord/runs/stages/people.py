@@ -38,7 +38,7 @@ class PeopleConfig(StageConfig):
     )
 
 
-class People(Stage):
+class WaitForPeople(Stage):
     """Puts items into a studio project, each once, waits, and writes what people said of them.
 
     All that is waited for lies in the studio's database: a try that was interrupted, however, adds
