@@ -164,3 +164,26 @@ def test_win_rates_have_the_colours_of_their_arms() -> None:
         "arm 0": curve[0], "arm 2": curve[2], "arm 3": curve[3], "arm 4": curve[4],
         "arm 5": curve[0], "arm 6": curve[1], "best of 4": charts.BEST_OF,
     }  # fmt: skip
+
+
+def test_a_plane_has_each_rows_means_and_intervals() -> None:
+    def cell(value: float) -> dict[str, object]:
+        return {"mean": {"value": value, "low": value - 0.1, "high": value + 0.2}}
+
+    comparison = {
+        "rows": {"a": "one <b>", "b": "two", "c": "one seed"},
+        "columns": {"x": "cost", "y": "reward"},
+        "cells": {
+            "a": {"x": cell(1.0), "y": cell(2.0)},
+            "b": {"x": cell(3.0), "y": cell(4.0)},
+            "c": {"x": {"mean": None}, "y": {"mean": None}},
+        },
+    }
+    figure = charts.plane(comparison, "x", "y")
+    assert figure is not None
+    drawn = [(t["name"], t["x"], t["y"]) for t in figure["data"]]
+    assert drawn == [("one &lt;b&gt;", [1.0], [2.0]), ("two", [3.0], [4.0])]
+    assert figure["data"][0]["error_y"]["array"] == pytest.approx([0.2])
+    assert figure["layout"]["yaxis"]["title"]["text"] == "reward"
+    comparison["rows"] = {"c": "one seed"}
+    assert charts.plane(comparison, "x", "y") is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -13,13 +14,18 @@ from accord.seeds import derive_seed
 
 
 def converse(
-    model_name: str, temperature: float, max_new_tokens: int, system: str | None, seed: int
+    models: Sequence[tuple[str, float]],
+    temperature: float,
+    max_new_tokens: int,
+    system: str | None,
+    seed: int,
 ) -> None:
     """Read lines, stream replies. Chat models keep the conversation; plain models continue each
-    line."""
+    line. models: what is talked to, and what it counts where several are mixed."""
     threads = environment.prepare("auto")
     from accord.cli.run import quiet_libraries
     from accord.models.loading import load_causal_lm
+    from accord.models.soup import LogitSoup
     from accord.models.tuning import tune
     from accord.sampling.builtin import BuiltinSampler
     from accord.sampling.rollout import SamplingSettings
@@ -27,7 +33,8 @@ def converse(
 
     tune(threads)
     quiet_libraries()
-    model = load_causal_lm(model_name)
+    loaded = [load_causal_lm(name) for name, _ in models]
+    model = loaded[0] if len(loaded) == 1 else LogitSoup(loaded, [weight for _, weight in models])
     encoder, sampler = Encoder(model.tokenizer), BuiltinSampler(model)
     chatty = model.tokenizer.chat_template is not None
     messages: list[dict[str, str]] = (

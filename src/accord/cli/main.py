@@ -579,15 +579,31 @@ def runs_rm(run: tuple[Path, ...], yes: bool) -> None:
 @click.option("--max-new-tokens", default=200, show_default=True, help="Longest reply, in tokens.")
 @click.option("--system", help="System message (chat models).")
 @click.option("--seed", default=0, show_default=True, help="Same seed, same replies.")
+@click.option("--soup", help="Another model of the same vocabulary, mixed in token by token.")
+@click.option(
+    "--weight",
+    type=click.FloatRange(0, 1),
+    help="With --soup: what MODEL counts, the other the rest (p1^w p2^(1-w)); a half if not said.",
+)
 @guarded
 def chat(
-    model: str, temperature: float, max_new_tokens: int, system: str | None, seed: int
+    model: str,
+    temperature: float,
+    max_new_tokens: int,
+    system: str | None,
+    seed: int,
+    soup: str | None,
+    weight: float | None,
 ) -> None:
     """Talk to MODEL (a directory, accord:NAME or a Hub id) in the terminal; empty line or Ctrl-D
     ends."""
     from accord.cli.chat import converse
 
-    converse(model, temperature, max_new_tokens, system, seed)
+    if soup is None and weight is not None:
+        raise click.UsageError("--weight is of a soup: name the other model with --soup")
+    share = 1.0 if soup is None else 0.5 if weight is None else weight
+    models = [(model, share)] if soup is None else [(model, share), (soup, 1 - share)]
+    converse(models, temperature, max_new_tokens, system, seed)
 
 
 DTYPES = click.Choice(["float32", "float16", "bfloat16"])

@@ -182,6 +182,10 @@ class CausalLM:
             part = slice(start, min(start + CHUNK, hidden_SH.shape[0]))
             yield part, F.log_softmax(self.logits(hidden_SH[part]) / temperature, dim=-1)
 
+    def cache(self, rows: int, length: int) -> KeyValueCache:
+        """Room for the keys and values of `rows` sequences of at most `length` tokens."""
+        return KeyValueCache(rows, length)
+
     def prefill(self, stream: PackedStream, cache: KeyValueCache, rows: list[list[int]]) -> Tensor:
         """Run prompts, storing segment i in cache rows `rows[i]`: hidden states [N, H]."""
         self._check_length(stream.positions_N)

@@ -217,6 +217,39 @@ def dots(comparison: Mapping[str, Any], column: str) -> Figure | None:
     return {"data": [seeds, mean], "layout": layout}
 
 
+def plane(comparison: Mapping[str, Any], x: str, y: str) -> Figure | None:
+    """Every row's mean of column y over that of column x, with both intervals; None where no row
+    has two seeds of both."""
+    traces: list[Figure] = []
+    for row, label in comparison["rows"].items():
+        across, up = (comparison["cells"][row][column]["mean"] for column in (x, y))
+        if across is None or up is None:
+            continue
+        index, name = len(traces), plain(label)
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": name,
+                "x": [across["value"]],
+                "y": [up["value"]],
+                "error_x": _whiskers([across]),
+                "error_y": _whiskers([up]),
+                "marker": {
+                    "color": COLOURS[index % len(COLOURS)],
+                    "symbol": _turn(SYMBOLS, index),
+                    "size": 10,
+                },
+                "hovertemplate": f"{name}: %{{x:.3f}}, %{{y:.3f}}<extra></extra>",
+            }
+        )
+    if not traces:
+        return None
+    legend = {"orientation": "v", "x": 1.02, "y": 1, "xanchor": "left", "yanchor": "top"}
+    titles = (plain(comparison["columns"][column]) for column in (x, y))
+    return {"data": traces, "layout": _layout(*titles, height=460, legend=legend)}
+
+
 def win_rates(evidence: Mapping[str, Any]) -> Figure | None:
     """Gold win rate against the baseline at the end of each arm, with 95 % intervals."""
     found = [

@@ -23,6 +23,10 @@ def render(
     recipe = (run_dir / "recipe.yaml").read_text(encoding="utf-8")
     header = yaml.safe_load(recipe)
     figures: dict[str, charts.Figure] = {"curves": charts.mean_curves(curves)} if curves else {}
+    plane: Sequence[str] = header["study"].get("plane") or ()
+    drawn = charts.plane(comparison, *plane) if plane else None
+    if drawn is not None:
+        figures["plane"] = drawn
     dots: list[tuple[str, str]] = []
     for column, label in comparison["columns"].items():
         figure = charts.dots(comparison, column)
@@ -37,6 +41,7 @@ def render(
         "comparison": comparison,
         "bases": list(dict.fromkeys(comparison["compared"].values())),
         "curves": "curves" if curves else None,
+        "plane": [comparison["columns"][column] for column in plane] if drawn else None,
         "dots": dots,
         "recipe": recipe,
         "figures": figures,

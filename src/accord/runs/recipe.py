@@ -50,6 +50,11 @@ class Study(Settings):
         ),
     )
 
+    plane: tuple[str, str] | None = Field(
+        None,
+        description="Two of the columns, of which the page draws the second over the first.",
+    )
+
     @model_validator(mode="after")
     def _consistent(self) -> Study:
         if len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
@@ -64,6 +69,9 @@ class Study(Settings):
                 raise ValueError(
                     f"the column {column!r} is not a pattern STAGE.KEY with {{row}} in it"
                 )
+        for column in self.plane or ():
+            if column not in self.columns:
+                raise ValueError(f"plane: {column!r} is none of the columns")
         return self
 
     @property

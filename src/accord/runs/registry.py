@@ -19,6 +19,7 @@ _BUILTIN = {
     "weak_to_strong": "accord.runs.stages.weak_to_strong:WeakToStrong",
     "review_debate": "accord.runs.stages.review_debate:ReviewDebate",
     "digit_debate": "accord.runs.stages.digit_debate:DigitDebate",
+    "constrained_world": "accord.runs.stages.constrained_world:ConstrainedWorld",
     "pretrain": "accord.runs.stages.pretrain:Pretrain",
     "prompts": "accord.runs.stages.prompts:PromptsOfData",
     "preferences": "accord.runs.stages.preferences:Preferences",

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from accord.errors import ConfigError, DataError
 from accord.models import precision
 from accord.models.causal_lm import CausalLM
 from accord.models.loading import generation_stops
-from accord.models.packed import KeyValueCache
+from accord.models.soup import LogitSoup
 from accord.models.tuning import release_memory
 from accord.sampling.rollout import Rollout, SamplingSettings
 from accord.seeds import generator
@@ -42,15 +43,18 @@ class _Response:
 
 
 class BuiltinSampler:
-    """Samples from a `CausalLM` on its own device with at most `slots` sequences at a time."""
+    """Samples from a `CausalLM`, or a soup of several, on its own device with at most `slots`
+    sequences at a time."""
 
-    def __init__(self, model: CausalLM, slots: int = 128) -> None:
+    def __init__(self, model: CausalLM | LogitSoup, slots: int = 128) -> None:
         if model.tokenizer.eos_token_id is None:
             raise ConfigError(
                 "the tokenizer has no EOS token", "set eos_token: responses must be able to finish"
             )
         self.model, self.slots = model, slots
-        self.stop_ids = frozenset([*Encoder(model.tokenizer).stop_ids, *generation_stops(model.hf)])
+        models = model.models if isinstance(model, LogitSoup) else [model]
+        stops = [stop for one in models for stop in generation_stops(one.hf)]
+        self.stop_ids = frozenset([*Encoder(model.tokenizer).stop_ids, *stops])
 
     @torch.no_grad()
     def sample(
@@ -108,7 +112,7 @@ class _DecodingBatch:
 
     def __init__(
         self,
-        model: CausalLM,
+        model: CausalLM | LogitSoup,
         settings: SamplingSettings,
         stop_ids: frozenset[int],
         slots: int,
@@ -123,8 +127,8 @@ class _DecodingBatch:
         self.slots = min(self.slots, len(rows))
         new = self.settings.max_new_tokens * (1 if self.model.tags is None else 2)
         longest = max(len(row.prompt) for row in rows) + new
-        self.cache = KeyValueCache(self.slots, longest)
-        self.decoder = self.model.decoder(self.slots)
+        self.cache: Any = self.model.cache(self.slots, longest)
+        self.decoder: Any = self.model.decoder(self.slots)
         self.active: list[_Response | None] = [None] * self.slots
         self.at_B = torch.zeros(self.slots, dtype=torch.long, device=self.model.device)
         self.next_B = torch.zeros(self.slots, dtype=torch.long, device=self.model.device)
