@@ -147,6 +147,10 @@ def test_chat_streams_and_is_repeatable() -> None:
     assert first.returncode == 0, first.stderr
     assert len(first.stdout.strip()) > 3
     assert first.stdout == again.stdout
+    itself = ("--soup", "accord:nano-base", "--weight", "0.3", "--max-new-tokens", "12")
+    assert accord("chat", "accord:nano-base", *itself, text="This movie was\n").stdout == (
+        first.stdout
+    )
 
 
 def test_model_text_cannot_take_over_the_terminal() -> None:

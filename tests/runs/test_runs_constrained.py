@@ -53,3 +53,12 @@ def test_the_multiplier_is_the_exact_one_and_a_wrong_zero_costs_what_it_is_off(
 def test_a_world_without_a_way_to_the_limit_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no fixed weight"):
         run(tmp_path, beta=50.0)
+
+
+def test_a_plane_of_other_columns_is_refused(tmp_path: Path) -> None:
+    told = yaml.safe_load(recipes.packaged()["hh-constrained"])
+    told["study"]["plane"] = ["world.cost.{row}", "world.costs.{row}"]
+    path = tmp_path / "plane.yaml"
+    path.write_text(yaml.safe_dump(told))
+    with pytest.raises(ConfigError, match=r"'world.costs.\{row\}' is none of the columns"):
+        recipes.load(str(path), [])
