@@ -231,6 +231,12 @@ def test_rounds_survive_kills_and_ask_nothing_twice(pico: str, tmp_path: Path) -
     lineage = json.loads((place / "round-2/lineage.json").read_text())["stages"]
     deployed = json.loads((place / "round-1/lineage.json").read_text())["stages"]["tune"]
     assert deployed["artefacts"]["model"] in lineage["mine"]["inputs"].values()
+    again = CliRunner().invoke(main, ["loop", "--resume", str(place)])
+    assert again.exit_code == 0, again.output
+    assert "all 2 rounds are done" in again.output
+    assert LoopResults.model_validate_json((place / "loop.json").read_text()) == found
+    more = _stopped(found, loop_of(read_loop(place)[0]), 2, 4)
+    assert more == ""  # resumed with --rounds 4 it would go on
     two = CliRunner().invoke(main, ["compare", str(place / "round-1"), str(place / "round-2")])
     assert "gold reward" in two.output, two.output
 

@@ -101,18 +101,21 @@ def execute(
         write_text(place / LOOP, _dump(recipe, rounds))
         results = measure(recipe, loop, place, rounds)
         done = max((one.round for one in results.rounds), default=0)
-        for number in range(1, rounds + 1):
-            if number <= done and results.stopped:
+        for number in range(done + 1, rounds + 1):
+            if results.stopped:
                 break
             for static in arms_of(loop, number):
                 _run_round(recipe, loop, place, number, static, progress_for, tuned)
-            results = measure(recipe, loop, place, number if number < done else rounds)
-            write_json(place / RESULTS, results.model_dump(mode="json"))
-            write_text(place / TABLE, markdown(results))
+            results = measure(recipe, loop, place, rounds)
             say(told(results, number))
-            if results.stopped:
-                break
+            _write(results, place)
+        _write(results, place)
         return results
+
+
+def _write(results: LoopResults, place: Path) -> None:
+    write_json(place / RESULTS, results.model_dump(mode="json"))
+    write_text(place / TABLE, markdown(results))
 
 
 def read_loop(place: Path) -> tuple[Recipe, int]:
