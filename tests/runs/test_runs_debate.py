@@ -43,3 +43,17 @@ def test_most_of_what_debate_gains_on_digits_is_two_answers_for_ten(tmp_path: Pa
     assert told["random"] - told["direct"] > told["debate.one"] - told["random"]
     assert told["lying.one"] < 0.1
     assert told["open.one"] > 0.9
+
+
+def test_trees_count_what_no_window_holds(tmp_path: Path) -> None:
+    small = {"sizes": [64], "piles": 60, "taught": 60, "pool": 300, "reader_reviews": 1000}
+    values = run(tmp_path, "count-reviews", "count", **small)
+    told = {name.split(".")[2]: v for name, v in values.items() if name.startswith("count.error.")}
+    assert told["tree"] < 0.1 < told["end_to_end"] < told["direct"]
+    assert told["corrected"] < told["tree"]
+    assert abs(told["direct"] - told["constant"]) < 0.05
+    assert values["count.catch.16"] == pytest.approx(0.69, abs=0.01)
+    lines = next(tmp_path.glob("run/stages/*/nodes.jsonl")).read_text().splitlines()
+    records = [parse_line(line) for line in lines]
+    assert len(records) == 2 * (64 + 16 + 4 + 1)
+    assert {record.kind for record in records} == {"rating"}

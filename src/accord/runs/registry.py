@@ -20,6 +20,7 @@ _BUILTIN = {
     "review_debate": "accord.runs.stages.review_debate:ReviewDebate",
     "digit_debate": "accord.runs.stages.digit_debate:DigitDebate",
     "constrained_world": "accord.runs.stages.constrained_world:ConstrainedWorld",
+    "review_count": "accord.runs.stages.review_count:ReviewCount",
     "pretrain": "accord.runs.stages.pretrain:Pretrain",
     "prompts": "accord.runs.stages.prompts:PromptsOfData",
     "preferences": "accord.runs.stages.preferences:Preferences",
