@@ -21,6 +21,8 @@ from accord.feedback.deployment import deployment
 from accord.feedback.formats import read_feedback
 from accord.feedback.formats.source import DataSource
 from accord.feedback.use_rows import called_back, new_policy, read_log, silent_items
+from accord.feedback.vote_table import read_vote_table
+from accord.runs.judge_data import read_to_judge
 from accord.seeds import generator
 from accord.statistics.double_sampling import Answered, double_sampled, pseudo_values
 from accord.statistics.off_policy import (
@@ -30,6 +32,8 @@ from accord.statistics.off_policy import (
     ips,
     snips,
 )
+from accord.studio.projects.incoming import items_from
+from accord.studio.projects.settings import ProjectSettings
 
 ROW = {"prompt": "Hi", "response": "Hello", "thumb": "up", "user": "ada"}
 
@@ -87,6 +91,23 @@ def test_a_log_becomes_thumbs_corrections_and_only_stated_comparisons(tmp_path: 
         "response of a log of use that nobody judged": 3,
         "edit of a log of use that changes nothing": 1,
     }
+
+
+def test_rows_without_consent_are_left_out_of_votes_items_and_questions(tmp_path: Path) -> None:
+    votes = [
+        {"model_a": "x", "model_b": "y", "winner": "model_a", "consent": c} for c in (True, False)
+    ]
+    table = read_vote_table(DataSource(path=str(written(tmp_path / "votes.jsonl", votes))))
+    assert table is None  # read record by record, which drops the row
+    assert len(read_feedback(str(tmp_path / "votes.jsonl")).records) == 1
+    rows = [{"prompt": "p", "responses": ["a", "b"], "consent": c} for c in ("yes", "no")]
+    path = written(tmp_path / "rows.jsonl", rows)
+    records, lines = read_to_judge(str(path))
+    assert len(records) == 1
+    assert any("no consent" in line for line in lines)
+    found = items_from(path, ProjectSettings(name="p", task="comparison"))
+    assert len(found.items) == 1
+    assert any("no consent" in reason for reason in found.dropped)
 
 
 def test_zeros_are_not_taken_for_thumbs_down_without_being_told(tmp_path: Path) -> None:
@@ -230,6 +251,10 @@ def test_silent_responses_are_drawn_once_and_a_second_call_goes_on(tmp_path: Pat
     assert len(second) == 25
     with pytest.raises(DataError, match="25 different responses"):
         silent_items(log, 26, 0, answered)
+    drawing = ["feedback", "deployment", str(tmp_path / "log.jsonl"), "--call", "5", "--by", "team"]
+    refused = CliRunner().invoke(main, [*drawing, "--out", str(tmp_path / "items.jsonl")])
+    assert refused.exit_code == 2
+    assert "--by" in refused.output
     counts = np.zeros(60)
     for seed in range(300):
         for item in silent_items(log, 10, seed, {}):

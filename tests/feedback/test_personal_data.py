@@ -80,6 +80,10 @@ def test_a_record_is_redacted_in_all_its_texts_and_keeps_its_ids() -> None:
     plain = build("spans", mail, ["Hi!"], {"spans": [{"start": 0, "end": 2}]}, {})
     assert len(redactor.records([marked, plain])) == 1
     assert redactor.left_out.total() == 1
+    bare = build("critique", "p", ["Hi!"], {"text": mail}, {})
+    silent = Redactor([RedactionRule(kind="email", replace="")])
+    assert silent.records([bare]) == []
+    assert silent.left_out.total() == 1
 
 
 def test_rules_say_what_is_wrong_with_them(tmp_path: Path) -> None:
@@ -108,7 +112,7 @@ def test_import_says_what_texts_hold_and_redacts(tmp_path: Path) -> None:
         main, ["feedback", "import", str(log), str(store), "--redact", str(rules)]
     )
     assert said.exit_code == 0, said.output
-    for line in ("redacted: email, 1 times", "personal data: 1 phone number in 1 of", "no consent",
+    for line in ("redacted: email, 1 time", "personal data: 1 phone number in 1 of", "no consent",
                  "annotators' names: 1 e-mail address"):  # fmt: skip
         assert line in said.output
     with FeedbackStore(store) as opened:

@@ -1346,6 +1346,14 @@ def feedback_deployment(
     from accord.cli import deployment
 
     if call is not None or out is not None:
+        told = {"--policy": policy, "--feature": feature, "--by": by, "--json": as_json}
+        if useless := [name for name, value in told.items() if value]:
+            from accord.errors import ConfigError
+
+            raise ConfigError(
+                f"--call draws whom to ask, {useless[0]} is for what they said",
+                f"leave out {useless[0]}",
+            )
         deployment.call(source, called, call, out, redact, seed)
     else:
         deployment.show(source, called, policy, feature, by, redact, seed, as_json)

@@ -16,12 +16,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from accord.feedback.formats.use_log import Use
 from accord.feedback.messages import Clip, Content
 from accord.feedback.personal_data import UNREAD_META, WORDS, Kind, content_texts, find
-from accord.feedback.records import Critique, Feedback, Spans
+from accord.feedback.records import Critique, Feedback, Spans, problem
+from accord.feedback.words import counted
 from accord.validation import Settings, read_text, read_yaml, validated
 
 EXPECTED = "rules: a list of {kind: email, replace: TEXT} or {pattern: EXPRESSION, replace: TEXT}"
@@ -108,7 +109,7 @@ class Redactor:
 
     def record(self, record: Feedback) -> Feedback | None:
         """The record with its texts replaced, ids and names as they were; None, counted, where
-        marked passages would point elsewhere afterwards."""
+        marked passages would point elsewhere afterwards, or the record says nothing any more."""
         marks = isinstance(record.choice, (Spans, Critique)) and record.choice.spans
         if marks and any(self._changes(option.content) for option in record.options):
             self.left_out["passages are marked in a text that was redacted"] += 1
@@ -119,7 +120,11 @@ class Redactor:
             dumped["content"] = self.content(option.content)
         raw["choice"] = self._words(raw["choice"])
         raw["meta"] = {k: v if k in UNREAD_META else self._all(v) for k, v in raw["meta"].items()}
-        return Feedback.model_validate(raw)
+        try:
+            return Feedback.model_validate(raw)
+        except ValidationError as error:
+            self.left_out[f"nothing to learn from is left: {problem(error)}"] += 1
+            return None
 
     def records(self, records: Iterable[Feedback]) -> list[Feedback]:
         """All that are left."""
@@ -136,7 +141,9 @@ class Redactor:
 
     def lines(self) -> list[str]:
         """For people."""
-        replaced = [f"redacted: {name}, {count:,} times" for name, count in self.replaced.items()]
+        replaced = [
+            f"redacted: {name}, {counted(count, 'time')}" for name, count in self.replaced.items()
+        ]
         left_out = [f"{count:,} left out: {reason}" for reason, count in self.left_out.items()]
         return [*(replaced or ["redacted: nothing"]), *left_out]
 

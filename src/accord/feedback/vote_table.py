@@ -25,6 +25,7 @@ from accord.feedback.formats import PARSING_ERRORS, reason_of
 from accord.feedback.formats.arena import MODELS, OUTCOMES, votes
 from accord.feedback.formats.columns import (
     ANNOTATOR_COLUMNS,
+    CONSENT,
     MEANT,
     TIME_COLUMNS,
     RowError,
@@ -337,7 +338,7 @@ def _check_of(name: str) -> Callable[[Any], bool]:
         return _is_time
     if name == "turn":
         return _is_kept
-    if is_known(name) or name in MEANT:
+    if is_known(name) or name in MEANT or name == CONSENT:
         raise _NotBare
     return _is_kept
 

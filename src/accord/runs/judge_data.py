@@ -15,6 +15,7 @@ from accord.feedback.formats import ReadResult, conversations_unpacked, read_as
 from accord.feedback.formats.columns import (
     COMMON,
     PROMPT_COLUMNS,
+    check_consent,
     content_of,
     option_ids,
     prompt_of,
@@ -86,6 +87,7 @@ def _items(rows: Sequence[NumberedRow]) -> tuple[list[Feedback], list[str]]:
     records, dropped, first, unused = [], Counter[str](), dict[str, str](), Counter[str]()
     for number, (where, row) in enumerate(rows):
         try:
+            check_consent(row)
             records.append(_item(row, number))
         except (RowError, ValueError) as error:
             why = problem(error) if isinstance(error, ValidationError) else str(error)

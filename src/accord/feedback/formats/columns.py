@@ -36,6 +36,7 @@ from accord.feedback.records import Content, Feedback, Message, asking, content_
 __all__ = [
     "ANNOTATOR_COLUMNS",
     "COMMON",
+    "CONSENT",
     "DERIVED",
     "PROMPT_COLUMNS",
     "SOURCE",
@@ -52,6 +53,7 @@ __all__ = [
     "bare_reply",
     "build",
     "can_keep",
+    "check_consent",
     "check_understood",
     "check_unjudged",
     "check_used",
@@ -73,6 +75,7 @@ SOURCE = "dataset"
 UNKNOWN_ORDER = "unknown"
 """`meta["shown"]` of a record whose source does not say in which order the options were shown."""
 ANNOTATOR_COLUMNS = ("annotator", "worker", "worker_id", "labeler", "judge", "user_id")
+CONSENT = "consent"
 TIME_COLUMNS = ("created_at", "timestamp", "created_date", "tstamp")
 SECONDS_COLUMNS = ("active_seconds", "lead_time")
 TOOLS_COLUMNS = ("tools", "functions")
@@ -120,8 +123,7 @@ def check_understood(row: Mapping[str, Any], known: set[str]) -> None:
     to its use."""
     if marked(row, "deleted"):
         raise RowError("the row is marked as deleted")
-    if not marked(row, "consent", otherwise=True):
-        raise RowError("the row says that there is no consent to its use")
+    check_consent(row)
     if MEANT.keys().isdisjoint(row):
         return
     for name, why in MEANT.items():
@@ -130,6 +132,12 @@ def check_understood(row: Mapping[str, Any], known: set[str]) -> None:
                 f"the column {name!r} is not understood here: {why} (or rename it to keep it aside:"
                 f" meta.{name})"
             )
+
+
+def check_consent(row: Mapping[str, Any]) -> None:
+    """Raises RowError for a row that says that nobody consented to its use."""
+    if not marked(row, CONSENT, otherwise=True):
+        raise RowError("the row says that there is no consent to its use")
 
 
 def check_unjudged(row: Mapping[str, Any], parsed: Sequence[Parsed], known: set[str]) -> None:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from accord.errors import AccordError, DataError
 from accord.feedback.formats import read_feedback
+from accord.feedback.formats.columns import RowError, check_consent
 from accord.feedback.formats.reading import LOCAL, Bounds, RowsRead, read_rows
 from accord.feedback.records import (
     Clip,
@@ -344,7 +345,12 @@ def _own_rows(read: RowsRead) -> Incoming:
 
 
 def _own_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row as an `ItemIn` takes it. What we do not know stays with the item, in `meta`."""
+    """A row as an `ItemIn` takes it. What we do not know stays with the item, in `meta`. Raises
+    BadItem for one without consent."""
+    try:
+        check_consent(row)
+    except RowError as error:
+        raise BadItem(str(error)) from None
     item_row = {name: value for name, value in row.items() if value not in (None, "")}
     numbered = sorted(
         (name for name in item_row if _NUMBERED.match(name)),
