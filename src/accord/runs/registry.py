@@ -37,6 +37,7 @@ _BUILTIN = {
     "dpo": "accord.runs.stages.dpo:Dpo",
     "kto": "accord.runs.stages.kto:Kto",
     "revise": "accord.runs.stages.revise:Revise",
+    "refine": "accord.runs.stages.refine:Refine",
     "violations": "accord.runs.stages.violations:Violations",
     "questions": "accord.runs.stages.questions:Questions",
     "score": "accord.runs.stages.score:Score",

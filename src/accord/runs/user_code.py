@@ -20,6 +20,7 @@ CALLED_AS = {
     "judge": "it is called as f(prompt, first, second)",
     "classifier": "it is called as f(texts)",
     "critic": "it is called as f(prompt, response), and gives spans",
+    "refiner": "it is called as f(prompt, response, feedback)",
 }
 """How a function of each kind is called."""
 
