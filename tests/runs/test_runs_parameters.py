@@ -52,6 +52,7 @@ def another(name: str, one: Parameter) -> str:
         return next(str(value) for value in one.values if value != one.default)
     numbers = {"int": lambda: 2 * (one.default or 500), "float": lambda: (one.default or 0.2) / 2}
     plain = {"path": "models/other", "data": "others.jsonl", "list": "[7, 8]"}
+    plain["str"] = {"constitution": "accord:two-rules"}.get(name, "https://other.org/v1#model")
     return plain[one.type] if one.type in plain else str(numbers[one.type]())
 
 
