@@ -61,7 +61,7 @@ def test_no_kind_is_judged_by_thresholds_it_helped_to_choose(
 
     monkeypatch.setattr(error_rates, "decide", watching)
     error_rates.error_rates(runs, "0", "micro", [1, 2])
-    assert len(used) == len(runs)
+    assert len(used) == len(runs)  # and once more each by the thresholds in use
     for run, (given, thresholds) in zip(runs, used, strict=True):
         assert given is run.evidence
         assert thresholds == choose_thresholds([r for r in runs if r.kind != run.kind])
@@ -122,7 +122,6 @@ def test_an_alarm_beats_chance_over_kinds_or_is_not_said_to(
                 f"{broken} {k}", broken, ("worked",), (REPEATS,) if broken else (), shown
             )
             made += [one, one]
-    monkeypatch.setattr(error_rates, "choose_thresholds", lambda *_: THRESHOLDS)
     found = error_rates.error_rates(made, "0", "micro", [1, 2])
     (rated,) = (a for a in found.alarms if a.alarm == REPEATS)
     assert rated.beats_chance is sure

@@ -142,7 +142,7 @@ def show_rates(rates: ErrorRates) -> None:
     print_table(summary.HEADS["outcomes"], summary.outcome_rows(rates), right=())
     click.echo()
     print_table(summary.HEADS["rates"], summary.rate_rows(rates), right=())
-    click.echo("\nalarms, each kind by thresholds chosen on the others")
+    click.echo("\nalarms, by the thresholds in use")
     print_table(summary.HEADS["alarms"], summary.alarm_rows(rates), right=())
     if rates.warnings:
         click.echo("\nearly warnings: signs half-way, broken kinds against healthy ones")

@@ -61,9 +61,9 @@ class Rate(_RateModel):
 
 
 class AlarmRates(_RateModel):
-    """An alarm's rates by thresholds chosen without the kind that is judged. caught: of runs of the
-    kinds it is made for; false: of healthy runs where it was measurable; None where there are no
-    such runs. threshold: chosen on all kinds, None for alarms without one. p_value: exact,
+    """An alarm's rates by the threshold in use. caught: of runs of the kinds it is made for; false:
+    of healthy runs where it was measurable; None where there are no such runs. threshold: the one
+    in use, None for alarms without one; best: the one that these runs would choose. p_value: exact,
     one-sided (Fisher), that kinds it is made for set it off no more often than healthy ones, a kind
     by most of its runs, None without kinds of either sort; beats_chance: believed when all alarms
     are asked of which kinds enough are known that any could be (Tarone 1990), None of others."""
@@ -73,6 +73,7 @@ class AlarmRates(_RateModel):
     caught: Rate | None
     false: Rate | None
     threshold: float | None
+    best: float | None
     p_value: float | None
     beats_chance: bool | None
 
@@ -91,11 +92,12 @@ class EarlyWarning(_RateModel):
 
 
 class ErrorRates(_RateModel):
-    """What a zoo of known runs says of the verdict. outcomes: kind -> outcome -> runs, by
-    thresholds chosen without that kind; broken: kind -> whether it is; right: outcomes that were
+    """What a zoo of known runs says of the verdict. outcomes: kind -> outcome -> runs, by the
+    thresholds in use, which no zoo chose; broken: kind -> whether it is; right: outcomes that were
     among the expected; missed: broken runs said to have worked; false_alarms: healthy runs said to
     be gamed or collapsed; unsaid: broken runs in which no alarm fired at all; warned: healthy runs
-    in which any did; None where there are no such runs."""
+    in which any did; None where there are no such runs. missed_chosen, false_chosen: the same where
+    each kind is judged by thresholds chosen on the others."""
 
     version: str
     size: str
@@ -109,6 +111,8 @@ class ErrorRates(_RateModel):
     false_alarms: Rate | None
     unsaid: Rate | None
     warned: Rate | None
+    missed_chosen: Rate | None
+    false_chosen: Rate | None
     alarms: list[AlarmRates]
     warnings: list[EarlyWarning]
 
@@ -116,13 +120,13 @@ class ErrorRates(_RateModel):
 def error_rates(
     runs: Sequence[KnownRun], version: str, size: str, seeds: Sequence[int]
 ) -> ErrorRates:
-    """Everything, each kind judged by thresholds chosen on the others: what runs of one sort alone
-    say where there is no other, and then no threshold moves. Raises ValueError for no runs."""
+    """Everything: what runs of one sort alone say where there is no other. Raises ValueError for no
+    runs."""
     if not runs:
         raise ValueError("error rates need runs")
-    chosen = {kind: choose_thresholds(runs, kind) for kind in dict.fromkeys(r.kind for r in runs)}
-    judged = [decide(run.evidence, None, chosen[run.kind]) for run in runs]
+    judged = [decide(run.evidence) for run in runs]
     outcomes = [verdict.outcome for verdict in judged]
+    by_others = _outcomes_by_others(runs)
     fired = [_alarming(verdict.arms[0].rules) for verdict in judged]
     known = [{rule.name for rule in verdict.arms[0].rules} for verdict in judged]
     of_kind: dict[str, Counter[str]] = {}
@@ -152,7 +156,8 @@ def error_rates(
                 made_for=sorted({run.kind for run in runs if name in run.alarms}),
                 caught=share(hit, made),
                 false=share(hit, sound),
-                threshold=everything.get(name),
+                threshold=THRESHOLDS.get(name),
+                best=everything.get(name),
                 p_value=p_value,
                 beats_chance=None if least > SURE else False,
             )
@@ -174,9 +179,17 @@ def error_rates(
         false_alarms=share([o in BAD for o in outcomes], ~broken),
         unsaid=share(~said, broken),
         warned=share(said, ~broken),
+        missed_chosen=share([o == "worked" for o in by_others], broken),
+        false_chosen=share([o in BAD for o in by_others], ~broken),
         alarms=rates,
         warnings=early_warnings(runs),
     )  # fmt: skip
+
+
+def _outcomes_by_others(runs: Sequence[KnownRun]) -> list[Outcome]:
+    """The verdict on each run by thresholds chosen on the other kinds."""
+    chosen = {kind: choose_thresholds(runs, kind) for kind in dict.fromkeys(r.kind for r in runs)}
+    return [decide(run.evidence, None, chosen[run.kind]).outcome for run in runs]
 
 
 def _kinds_p(

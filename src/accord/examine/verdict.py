@@ -31,8 +31,8 @@ THRESHOLDS: Thresholds = {
     "the reward model cannot tell": 0.4,  # share of held-out pairs that it surely gets wrong
     "the judge follows something else": 0.2,  # share of verdicts that surely go by it
 }
-"""From where on a rule's statistic is alarming: what `accord zoo` measures and may move. Rules that
-are not here have no threshold but chance."""
+"""From where on a rule's statistic is alarming: sizes that matter, whose error rates `accord zoo`
+tells. Rules that are not here have no threshold but chance."""
 
 
 class Rule(BaseModel):

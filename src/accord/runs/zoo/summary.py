@@ -49,18 +49,20 @@ def rate_rows(rates: ErrorRates) -> list[tuple[str, str]]:
         "healthy, and any alarm": rates.warned,
         "broken, outcome right": rates.right_broken,
         "healthy, outcome right": rates.right_healthy,
+        "broken, said to have worked by thresholds chosen on other kinds": rates.missed_chosen,
+        "healthy, said to be gamed or collapsed by those": rates.false_chosen,
     }
     return [(name, "no such runs" if one is None else str(one)) for name, one in found.items()]
 
 
 def alarm_rows(rates: ErrorRates) -> list[tuple[str, ...]]:
-    """(alarm, caught, false, threshold, whether it beats chance) of each."""
+    """(alarm, caught, false, threshold, the best one here, whether it beats chance) of each."""
 
     def shown(one: Rate | None) -> str:
         return "not measured" if one is None else str(one)
 
-    def threshold(one: AlarmRates) -> str:
-        return "" if one.threshold is None else f"{one.threshold:.2g}"
+    def size(value: float | None) -> str:
+        return "" if value is None else f"{value:.2g}"
 
     def chance(one: AlarmRates) -> str:
         if one.p_value is None:
@@ -68,7 +70,8 @@ def alarm_rows(rates: ErrorRates) -> list[tuple[str, ...]]:
         return _chance(one.beats_chance) + f" (p = {one.p_value:.2g})"
 
     return [
-        (a.alarm, shown(a.caught), shown(a.false), threshold(a), chance(a)) for a in rates.alarms
+        (a.alarm, shown(a.caught), shown(a.false), size(a.threshold), size(a.best), chance(a))
+        for a in rates.alarms
     ]
 
 
@@ -99,6 +102,7 @@ HEADS = {
         "caught, of what it is made for",
         "false, of healthy runs",
         "threshold",
+        "best here",
         "over kinds",
     ),
     "warnings": ("half-way", "area", "p", ""),
@@ -109,7 +113,7 @@ def markdown(rates: ErrorRates) -> str:
     """All tables."""
     about = (
         f"{counted(len(rates.seeds), 'seed')}, {len(rates.outcomes)} kinds, size {rates.size},"
-        f" accord {rates.version}; each kind by thresholds chosen on the others."
+        f" accord {rates.version}, by the thresholds in use."
     )
     tables = (
         ("outcomes", outcome_rows(rates)),
