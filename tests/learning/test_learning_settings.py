@@ -34,12 +34,12 @@ POSITIVE = {
     *("learning_rate", "value_learning_rate", "annotator_rate", "adam_eps", "epochs"),
     *("temperature", "clip", "clip_high", "value_clip", "kl_target"),
     *("decay", "sampler_bound", "beta", "desirable_weight", "undesirable_weight"),
-    *("keep", "unlikelihood_weight", "policy_weight", "largest_weight"),
+    *("keep", "unlikelihood_weight", "policy_weight", "largest_weight", "tail", "step"),
 }
 """Numbers that 0 would make meaningless. No number but a score may be negative."""
 MOST = {
     "learning_rate": 1.0, "value_learning_rate": 1.0, "annotator_rate": 1.0, "final_share": 1.0,
-    "lam": 1.0, "min_unique": 1.0,
+    "lam": 1.0, "min_unique": 1.0, "tail": 1.0, "step": 0.1,
 }  # fmt: skip
 MOST |= dict.fromkeys(("decay", "keep", "policy_weight"), 1.0)
 BELOW = {"warmup": 1.0, "untagged": 1.0, "adam_beta2": 1.0, "label_smoothing": 0.5}
@@ -80,7 +80,7 @@ def test_counts_begin_at_one(kind: type[Settings]) -> None:
 def test_numbers_end_where_they_lose_their_meaning(kind: type[Settings]) -> None:
     for name in numbers(kind, float):
         discount = name == "gamma" and "lam" in kind.model_fields
-        if name in ("unfinished_score", "threshold"):  # scores may be any number
+        if name in ("unfinished_score", "threshold", "limit"):  # scores may be any number
             assert takes(kind, name, -5.0)
             continue
         assert not takes(kind, name, -1e-9), name

@@ -70,15 +70,15 @@ def test_a_plugin_that_fails_is_named_and_the_others_work(monkeypatch: pytest.Mo
     points = [
         importlib.metadata.EntryPoint("broken", "nothing_of_that_name:Stage", registry.GROUP),
         importlib.metadata.EntryPoint("odd", "json:loads", registry.GROUP),
-        importlib.metadata.EntryPoint("mine", "accord.runs.stages.sft:Sft", registry.GROUP),
+        importlib.metadata.EntryPoint("own_sft", "accord.runs.stages.sft:Sft", registry.GROUP),
     ]
     monkeypatch.setattr(registry, "entry_points", lambda group: points)
     with pytest.raises(ConfigError, match=r"nothing_of_that_name:Stage .* ModuleNotFoundError"):
         registry.find("broken")
     with pytest.raises(ConfigError, match="is no stage"):
         registry.find("odd")
-    assert registry.find("mine").kind == "sft"
-    assert {"broken", "odd", "mine", "dpo"} <= set(registry.kinds())
+    assert registry.find("own_sft").kind == "sft"
+    assert {"broken", "odd", "own_sft", "dpo"} <= set(registry.kinds())
 
 
 def test_a_disk_that_will_not_hold_the_checkpoints(here: Path) -> None:

@@ -23,7 +23,7 @@ def render(
     recipe = (run_dir / "recipe.yaml").read_text(encoding="utf-8")
     header = yaml.safe_load(recipe)
     figures: dict[str, charts.Figure] = {"curves": charts.mean_curves(curves)} if curves else {}
-    plane: Sequence[str] = header["study"].get("plane") or ()
+    plane: Sequence[str] = (header.get("study") or {}).get("plane") or ()
     drawn = charts.plane(comparison, *plane) if plane else None
     if drawn is not None:
         figures["plane"] = drawn
