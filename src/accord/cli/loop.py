@@ -46,9 +46,10 @@ def _loop(
     from accord.models.tuning import tune
     from accord.runs import loop as loops
     from accord.runs.rounds import loop_of
+    from accord.runs.runner import new_run_dir
 
     settings = loop_of(recipe)
-    wanted, place = rounds or settings.rounds, out or loops.new_loop_dir(recipe)
+    wanted, place = rounds or settings.rounds, out or new_run_dir(recipe, kind="-loop")
     if dry_run:
         _dry_run(recipe, wanted, place)
         return

@@ -3,7 +3,7 @@ runs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,6 +103,28 @@ def stage_of(reference: str) -> tuple[str, str]:
     """(stage, artefact) of `stage:NAME[/ARTEFACT]`; the artefact is empty where none is named."""
     name, _, artefact = reference.removeprefix(REFERENCE).partition("/")
     return name, artefact
+
+
+def texts_in(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
+    """Every text in settings, with its dotted place."""
+    inside: Iterable[tuple[Any, Any]] = ()
+    if isinstance(value, dict):
+        inside = value.items()
+    elif isinstance(value, (list, tuple)):
+        inside = enumerate(value)
+    for key, one in inside:
+        yield from texts_in(one, f"{place}.{key}" if place else str(key))
+    if isinstance(value, str):
+        yield place, value
+
+
+def with_references(value: Any, made: Callable[[str], str]) -> Any:
+    """The same settings with each `stage:NAME[/ARTEFACT]` replaced by what `made` gives for it."""
+    if isinstance(value, dict):
+        return {key: with_references(one, made) for key, one in value.items()}
+    if isinstance(value, list):
+        return [with_references(one, made) for one in value]
+    return made(value) if isinstance(value, str) and value.startswith(REFERENCE) else value
 
 
 def is_data_file(name: str) -> bool:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -76,11 +75,6 @@ class LoopResults(Frozen):
             if (one.round, one.against, one.against_arm) == (number, against, arm)
         )
         return next(found, None)
-
-
-def new_loop_dir(recipe: Recipe, root: Path = Path("runs")) -> Path:
-    """runs/<name>-loop-<date>-<time>."""
-    return root / f"{recipe.header.name}-loop-{datetime.now():%Y%m%d-%H%M%S}"
 
 
 def execute(

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from itertools import pairwise
@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 from accord.errors import ConfigError
 from accord.feedback.formats.source import DataSource
 from accord.runs import parameters as recipe_parameters
-from accord.runs.inputs import RECORDS, REFERENCE, Named, named, stage_of
+from accord.runs.inputs import RECORDS, REFERENCE, Named, named, stage_of, texts_in
 from accord.runs.loop_settings import LoopSettings
 from accord.runs.parameters import Parameter, quoted
 from accord.runs.registry import find
@@ -426,26 +426,11 @@ def _check_references(
     """Every `stage:` reference names an artefact of an earlier stage, of the kind that the setting
     is about."""
     kinds = {references.setting: references for references in named(config)}
-    for setting, reference in _texts(config.model_dump()):
+    for setting, reference in texts_in(config.model_dump()):
         if reference.startswith(REFERENCE):
             _check_reference(
                 f"stages.{name}.{setting} = {reference!r}", reference, kinds.get(setting), earlier
             )
-
-
-def _texts(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
-    """Every text in settings, with its dotted place."""
-    inside = (
-        value.items()
-        if isinstance(value, dict)
-        else enumerate(value)
-        if isinstance(value, (list, tuple))
-        else ()
-    )
-    for key, one in inside:
-        yield from _texts(one, f"{place}.{key}" if place else str(key))
-    if isinstance(value, str):
-        yield place, value
 
 
 def _check_reference(

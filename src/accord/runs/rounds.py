@@ -10,7 +10,7 @@ from typing import Any
 from accord.errors import ConfigError
 from accord.runs import recipe as recipes
 from accord.runs.context import RESULT
-from accord.runs.inputs import REFERENCE, stage_of
+from accord.runs.inputs import REFERENCE, stage_of, with_references
 from accord.runs.loop_settings import LoopSettings
 from accord.runs.recipe import Recipe
 from accord.validation import suggest
@@ -93,7 +93,7 @@ def round_recipe(
     for setting, value in changes.items():
         _set(stages, setting, value)
     made = _shared(loop, earlier[0])
-    raw["stages"] = {name: _replaced(config, made) for name, config in stages.items()}
+    raw["stages"] = {name: with_references(config, made) for name, config in stages.items()}
     return recipes.validate(raw)
 
 
@@ -140,15 +140,6 @@ def _shared(loop: LoopSettings, first: Path) -> Made:
         return artefact(first, reference) if stage_of(reference)[0] in loop.once else reference
 
     return made
-
-
-def _replaced(value: Any, made: Made) -> Any:
-    """The same with every reference to what is made once as a path."""
-    if isinstance(value, dict):
-        return {key: _replaced(one, made) for key, one in value.items()}
-    if isinstance(value, list):
-        return [_replaced(one, made) for one in value]
-    return made(value) if isinstance(value, str) and value.startswith(REFERENCE) else value
 
 
 def _set(stages: dict[str, Any], setting: str, value: Any) -> None:

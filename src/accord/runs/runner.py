@@ -51,9 +51,9 @@ class Outcome:
     guard: str | None = None
 
 
-def new_run_dir(recipe: Recipe, root: Path = Path("runs")) -> Path:
-    """runs/<name>-<date>-<time>."""
-    return root / f"{recipe.header.name}-{datetime.now():%Y%m%d-%H%M%S}"
+def new_run_dir(recipe: Recipe, root: Path = Path("runs"), kind: str = "") -> Path:
+    """runs/<name>-<date>-<time>; kind: what stands behind the name."""
+    return root / f"{recipe.header.name}{kind}-{datetime.now():%Y%m%d-%H%M%S}"
 
 
 def execute(

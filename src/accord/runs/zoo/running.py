@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cache
@@ -19,7 +19,7 @@ from accord.examine.evidence import Evidence
 from accord.runs import recipe as recipes
 from accord.runs.contents import hash_inputs
 from accord.runs.context import ALLOWED, RESULT, StageContext, StageProgress
-from accord.runs.inputs import REFERENCE, stage_of
+from accord.runs.inputs import REFERENCE, stage_of, texts_in, with_references
 from accord.runs.runner import locked, run_stage
 from accord.runs.session import InterruptFlag
 from accord.runs.stage import Stage, StageConfig
@@ -122,7 +122,7 @@ def cell(kind: Kind, seed: int, size: Size, kept: Path) -> ZooCell:
         own_seed = derive_seed(SHARED_SEED if name in kind.shared else seed, "stage", name)
         told = {
             "stage": stage.kind,
-            "config": _resolved(config.model_dump(mode="json"), keys),
+            "config": _resolved(config, keys),
             "seed": own_seed,
             "code": code_digest(stage.kind == "examine"),
         }
@@ -194,30 +194,18 @@ def _run(
 
 def _read_by(config: StageConfig) -> set[str]:
     """Names of the stages whose artefacts these settings name."""
-    return {stage_of(text)[0] for text in _texts(config.model_dump(mode="json"))}
+    texts = (text for _, text in texts_in(config.model_dump(mode="json")))
+    return {stage_of(text)[0] for text in texts if text.startswith(REFERENCE)}
 
 
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        for one in value.values():
-            yield from _texts(one)
-    elif isinstance(value, list):
-        for one in value:
-            yield from _texts(one)
-    elif isinstance(value, str) and value.startswith(REFERENCE):
-        yield value
-
-
-def _resolved(value: Any, keys: Mapping[str, str]) -> Any:
+def _resolved(config: StageConfig, keys: Mapping[str, str]) -> Any:
     """Settings with what stages made named by its hash."""
-    if isinstance(value, dict):
-        return {name: _resolved(one, keys) for name, one in value.items()}
-    if isinstance(value, list):
-        return [_resolved(one, keys) for one in value]
-    if isinstance(value, str) and value.startswith(REFERENCE):
-        name, artefact = stage_of(value)
+
+    def made(reference: str) -> str:
+        name, artefact = stage_of(reference)
         return f"{keys[name]}/{artefact}"
-    return value
+
+    return with_references(config.model_dump(mode="json"), made)
 
 
 def _needed(name: str, recipe: recipes.Recipe) -> set[str]:
