@@ -15,16 +15,15 @@ together.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from accord.statistics.clusters import clustered, quantile, spread_freedom
-from accord.statistics.intervals import Z95, Array, Index, wilson
+from accord.statistics.intervals import Z95, Array, Index
 from accord.statistics.judged_rates import UNSEEN
-from accord.statistics.means import Estimate
+from accord.statistics.means import Estimate, cluster_sums, share_worth
 
 Mask = NDArray[np.bool_]
 FEWEST_CALLED = 10
@@ -85,8 +84,7 @@ def double_sampled(share_N: Array, answered: Answered) -> Estimate:
     """The rate, outcomes in [0, 1]. The error is cluster-robust, with half an unseen answer of the
     called to either side; the interval is Wilson's at the number of independent yes-or-no answers
     that say as much, so that it stays in [0, 1]. Raises as `pseudo_values`."""
-    sums_C, sizes_C = cluster_sums(pseudo_values(share_N, answered), answered.cluster_N)
-    mean = clustered(sums_C, sizes_C)
+    mean = clustered(*cluster_sums(pseudo_values(share_N, answered), answered.cluster_N))
     if mean.variance is None:
         return Estimate(value=mean.value, error=None, low=None, high=None, n=mean.clusters)
     variance = mean.variance
@@ -98,17 +96,4 @@ def double_sampled(share_N: Array, answered: Answered) -> Estimate:
     inside = float(np.clip(mean.value, 0.5 / count, 1 - 0.5 / count))
     answers = inside * (1 - inside) / variance if variance else mean.effective
     answers *= (Z95 / quantile(spread_freedom(mean))) ** 2
-    found = wilson(float(np.clip(mean.value, 0.0, 1.0)), answers)
-    return Estimate(
-        value=found.value,
-        error=float(np.sqrt(variance)),
-        low=found.low,
-        high=found.high,
-        n=mean.clusters,
-    )
-
-
-def cluster_sums(value_N: Array, cluster_N: Sequence[int] | Index) -> tuple[Array, Array]:
-    """Sum and number of the values of each cluster: [C], [C]."""
-    place_N: Index = np.unique(np.asarray(cluster_N), return_inverse=True)[1]
-    return np.bincount(place_N, value_N).astype(float), np.bincount(place_N).astype(float)
+    return share_worth(mean.value, variance, answers, mean.clusters)

@@ -17,8 +17,8 @@ import numpy as np
 from scipy.special import ndtri
 
 from accord.statistics.clusters import clustered, effective_answers
-from accord.statistics.intervals import Array, Index, wilson
-from accord.statistics.means import Estimate, share_mean
+from accord.statistics.intervals import Array
+from accord.statistics.means import Estimate, cluster_sums, share_mean, share_worth
 
 UNSEEN = 0.5
 """Labelled items on which the judge is wrong to either side that are counted beside those seen,
@@ -62,15 +62,10 @@ def _weight(judged_N: Array, judged_P: Array, people_P: Array) -> float:
 def _share_of(
     gap_P: Array, weight: float, judged_N: Array, prompt_P: Sequence[int] | None
 ) -> Estimate:
-    count = len(gap_P)
-    place: Index = np.arange(count)
-    if prompt_P is not None:
-        place = np.unique(np.asarray(prompt_P), return_inverse=True)[1]
-    sizes = np.bincount(place).astype(float)
-    labelled = clustered(np.bincount(place, gap_P).astype(float), sizes)
+    count, labelled = len(gap_P), clustered(*cluster_sums(gap_P, prompt_P))
     value = labelled.value + weight * float(judged_N.mean())
     if labelled.variance is None:
-        return Estimate(value=value, error=None, low=None, high=None, n=len(sizes))
+        return Estimate(value=value, error=None, low=None, high=None, n=labelled.clusters)
     variance = labelled.variance
     if weight:
         off = np.array([1 - labelled.value, -weight - labelled.value])
@@ -81,14 +76,7 @@ def _share_of(
     if variance:
         inside = float(np.clip(value, 0.5 / count, 1 - 0.5 / count))
         answers = effective_answers(inside, variance, labelled, float(count + len(judged_N)))
-    found = wilson(float(np.clip(value, 0.0, 1.0)), answers)
-    return Estimate(
-        value=found.value,
-        error=float(np.sqrt(variance)),
-        low=found.low,
-        high=found.high,
-        n=len(sizes),
-    )
+    return share_worth(value, variance, answers, labelled.clusters)
 
 
 def rogan_gladen(rate: Estimate, hits: tuple[int, int], passes: tuple[int, int]) -> Estimate:

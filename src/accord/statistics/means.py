@@ -18,7 +18,7 @@ from accord.statistics.clusters import (
     quantile,
     share_difference,
 )
-from accord.statistics.intervals import Z95, Array, Index
+from accord.statistics.intervals import Z95, Array, Index, wilson
 
 
 class Estimate(BaseModel):
@@ -65,13 +65,14 @@ def clustered_mean(
 ) -> Estimate:
     """Mean with an interval that allows for correlation within clusters (prompts): Student's t on a
     cluster-robust variance (`clusters.clustered`). For values in [0, 1] take `share_mean`."""
-    return _mean(clustered(*_sums(values_B, clusters_B)), level)
+    return _mean(clustered(*cluster_sums(values_B, clusters_B)), level)
 
 
-def _sums(
-    values_B: Sequence[float] | Array, clusters_B: Sequence[int] | None
+def cluster_sums(
+    values_B: Sequence[float] | Array, clusters_B: Sequence[int] | Index | None
 ) -> tuple[Array, Array]:
-    """Sum and number of the values of each cluster: [C], [C]."""
+    """Sum and number of the values of each cluster, each value its own without clusters: [C],
+    [C]."""
     x_B = np.asarray(values_B, dtype=np.float64)
     if not len(x_B):
         raise ValueError("there is nothing to average")
@@ -103,7 +104,7 @@ def share_mean(
     """Mean of values in [0, 1], such as wins with ties as halves: exact where they are independent
     and yes or no (`clusters.clustered_share`). observations: how many such answers the values are
     means of, where not one each."""
-    sums_C, sizes_C = _sums(values_B, clusters_B)
+    sums_C, sizes_C = cluster_sums(values_B, clusters_B)
     mean, found = clustered(sums_C, sizes_C), clustered_share(sums_C, sizes_C, observations)
     none = mean.variance is None
     return Estimate(
@@ -113,6 +114,14 @@ def share_mean(
         high=None if none else found.high,
         n=mean.clusters,
     )
+
+
+def share_worth(value: float, variance: float, answers: float, n: int) -> Estimate:
+    """A share with its standard error, and Wilson's (1927) interval at the number of independent
+    yes-or-no answers that say as much, so that it stays in [0, 1]."""
+    found = wilson(float(np.clip(value, 0.0, 1.0)), answers)
+    error = float(np.sqrt(variance))
+    return Estimate(value=found.value, error=error, low=found.low, high=found.high, n=n)
 
 
 def paired_difference(
@@ -130,7 +139,7 @@ def paired_difference(
     """
     after_B, before_B = (np.asarray(part, dtype=np.float64) for part in (after_B, before_B))
     change_B = after_B - before_B
-    sums_C, sizes_C = _sums(change_B, clusters_B)
+    sums_C, sizes_C = cluster_sums(change_B, clusters_B)
     mean = clustered(sums_C, sizes_C)
     found = _mean(mean, level)
     scores = np.unique(np.concatenate([after_B, before_B]))
@@ -139,7 +148,7 @@ def paired_difference(
         return found
     if len(scores) == 2:
         rises_C, falls_C = (
-            _sums(np.maximum(sign * change_B / span, 0.0), clusters_B)[0] for sign in (1, -1)
+            cluster_sums(np.maximum(sign * change_B / span, 0.0), clusters_B)[0] for sign in (1, -1)
         )
         shares = share_difference(rises_C, sizes_C, falls_C, sizes_C, level)
         return found.model_copy(update={"low": span * shares.low, "high": span * shares.high})
@@ -172,7 +181,7 @@ def student_mean(values: Sequence[float]) -> Estimate | None:
     alike: what a seed gives is a mean itself. None for fewer than two."""
     if len(values) < 2:
         return None
-    return _mean(replace(clustered(*_sums(values, None)), skewness=0.0), 0.95)
+    return _mean(replace(clustered(*cluster_sums(values, None)), skewness=0.0), 0.95)
 
 
 def minimal_detectable(estimate: Estimate, power: float = 0.8) -> float | None:
