@@ -38,7 +38,6 @@ def ask(
     from accord.cli.feedback import load
     from accord.cli.run import quiet_libraries
     from accord.feedback.formats.source import DataSource
-    from accord.feedback.store import write_records
     from accord.oversight.judge_records import items_of
     from accord.runs.ai_feedback import AiFeedback, AiJudgeSettings, ask_judges, open_ai_judges
     from accord.sampling.answer_cache import AnswerCache
@@ -67,7 +66,7 @@ def ask(
     try:
         ask_judges(opened, items, settings, found, labels)
     except AccordError as error:
-        _write(out, found, write_records)
+        _write(out, found)
         if out is not None and found.records:
             error.message += f" ({out} holds the {len(found.records):,} records made before)"
         raise
@@ -75,7 +74,7 @@ def ask(
         _spent(opened, prices)
     if show:
         _show(items, found.records)
-    _write(out, found, write_records)
+    _write(out, found)
     _say(found, items)
 
 
@@ -91,9 +90,11 @@ def _records(source: DataSource) -> list[Feedback]:
     return records
 
 
-def _write(out: Path | None, found: AiFeedback, write: Any) -> None:
+def _write(out: Path | None, found: AiFeedback) -> None:
+    from accord.feedback.store import write_records
+
     if out is not None and found.records:
-        write(out, found.records)
+        write_records(out, found.records)
 
 
 def _say_what_leaves(judges: Sequence[AiJudge], items: Sequence[JudgeItem]) -> None:

@@ -38,7 +38,7 @@ from accord.runs.contents import hash_of_model
 from accord.runs.judge_functions import FunctionAnswers
 from accord.runs.judges import is_function
 from accord.runs.judging import people_labels
-from accord.sampling.addresses import is_remote, open_endpoints
+from accord.sampling.addresses import is_remote, open_askers
 from accord.sampling.answer_cache import AnswerCache
 from accord.sampling.asking import AskingPlan, AskingSettings
 from accord.statistics.calibration import temperature_of
@@ -141,17 +141,14 @@ def open_ai_judges(
     model (directory, adapter, accord:NAME, Hub id). No model is loaded yet. Raises ConfigError."""
     if len(set(names)) < len(names):
         raise ConfigError("a judge is named twice", "an annotator answers once: name it once")
-    remote = [name for name in names if is_remote(name)]
-    endpoints = dict(
-        zip(remote, open_endpoints(remote, asking.timeout) if remote else [], strict=True)
-    )
+    askers = open_askers([name for name in names if is_remote(name)], asking, kept)
     constitution, template = settings.read()
     criteria = criteria_of(constitution, settings.form)
     judges = []
     for name in names:
-        if is_remote(name):
+        if name in askers:
             answers: JudgeAnswers = EndpointAnswers(
-                asking.asker(name, endpoints[name], kept),
+                askers[name],
                 settings.answer_tokens,
                 settings.temperature,
                 settings.samples,
@@ -205,7 +202,7 @@ def ask_judges(
     voices = 1 if settings.panel else len(judges)
     limit = settings.max_failed * len(items) * voices
     asked = len(items) * len(judges)
-    said: list[list[JudgedItem]] = []
+    said, failed = list[list[JudgedItem]](), 0
     write = _writer(judges, settings, found, people)
     size = max(1, CHUNK // sum(judge.questions_per_item for judge in judges))
     for start in range(0, len(items), size):
@@ -219,7 +216,7 @@ def ask_judges(
         said += rows
         if not people:
             write(part, rows)
-        failed = sum(one.value is None for row in said for one in row)
+        failed += sum(one.value is None for row in rows for one in row)
         step((start + len(part)) * len(judges), asked)
         if failed > limit:
             reasons = reasons_of([one for row in said for one in row])

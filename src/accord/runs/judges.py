@@ -16,7 +16,7 @@ from accord.oversight.judge_answers import EndpointAnswers, JudgeAnswer, JudgeAn
 from accord.oversight.judge_questions import usual_template
 from accord.oversight.local_answers import LocalAnswers
 from accord.runs.judge_functions import FunctionAnswers
-from accord.sampling.addresses import is_remote, open_endpoints
+from accord.sampling.addresses import is_remote, open_askers
 from accord.sampling.answer_cache import AnswerCache
 from accord.sampling.asking import Asker, AskingSettings
 from accord.statistics.intervals import Array
@@ -126,16 +126,15 @@ def load_judges(names: Sequence[str], settings: JudgeSettings | None = None) -> 
     budget."""
     settings = settings or JudgeSettings()
     remote = [name for name in names if is_remote(name)]
-    endpoints = open_endpoints(remote, settings.asking.timeout) if remote else []
-    cache = AnswerCache(settings.cache, settings.since) if remote else None
+    cache = AnswerCache(settings.cache if remote else None, settings.since)
+    askers = open_askers(remote, settings.asking, cache)
     judges: list[AskedJudge] = []
     for name in names:
-        if not is_remote(name):
+        if name in askers:
+            judge = EndpointJudge(askers[name], settings.answer_tokens, settings.temperature)
+            judges.append(judge)
+        else:
             judges.append(FunctionJudge(name) if is_function(name) else LocalJudge(name))
-            continue
-        assert cache is not None
-        asker = settings.asking.asker(name, endpoints[remote.index(name)], cache)
-        judges.append(EndpointJudge(asker, settings.answer_tokens, settings.temperature))
     return judges
 
 

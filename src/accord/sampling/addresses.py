@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
 from accord.errors import ConfigError
+from accord.sampling.answer_cache import AnswerCache
+from accord.sampling.asking import Asker, AskingSettings
 from accord.sampling.endpoint import Endpoint
 
 SHARED_KEY, KEY_OF = "ACCORD_ENDPOINT_KEY", "ACCORD_KEY_"
@@ -43,3 +45,15 @@ def open_endpoints(
         model = name.partition("#")[2]
         found.append(Endpoint(url, model, environ.get(key_name, ""), timeout, key_name))
     return found
+
+
+def open_askers(
+    names: Sequence[str], settings: AskingSettings, cache: AnswerCache
+) -> dict[str, Asker]:
+    """One per name `address#model`, which share cache and budget; none for no names. Raises
+    ConfigError."""
+    opened = open_endpoints(names, settings.timeout) if names else []
+    return {
+        name: settings.asker(name, endpoint, cache)
+        for name, endpoint in zip(names, opened, strict=True)
+    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,9 @@ from accord.runs.context import StageContext
 from accord.validation import Settings
 
 if TYPE_CHECKING:
-    from accord.sampling.asking import Asker, AskingPlan, AskingSettings
+    from accord.models.causal_lm import CausalLM
+    from accord.oversight.writers import Writer
+    from accord.sampling.asking import AskingPlan, AskingSettings
     from accord.sampling.budget import Budget, Prices
 
 ANSWERS = "answers.sqlite"
@@ -104,14 +106,41 @@ class AskingConfig(Settings):
                 f" {context.name}.asking.answers={self.kept(context)}",
             ) from error
 
-    def askers(self, names: list[str], context: StageContext) -> dict[str, Asker]:
-        """One per address."""
-        from accord.sampling.addresses import open_endpoints
+    def writers(
+        self, names: Sequence[str], temperature: float, context: StageContext
+    ) -> Callable[[str, int], Writer]:
+        """(one of these models, most tokens) -> what writes as it: those behind addresses share the
+        budget, and one on this machine is loaded once, when it is first asked for."""
+        from accord.models.loading import freeze, load_causal_lm
+        from accord.oversight.writers import EndpointWriter, ModelWriter
+        from accord.sampling.addresses import is_remote, open_askers
         from accord.sampling.answer_cache import AnswerCache
 
-        settings, cache = self.settings(context), AnswerCache(self.kept(context))
-        opened = open_endpoints(names, self.timeout)
-        return {
-            name: settings.asker(name, endpoint, cache)
-            for name, endpoint in zip(names, opened, strict=True)
-        }
+        remote = [name for name in names if is_remote(name)]
+        cache = AnswerCache(self.kept(context) if remote else None)
+        askers = open_askers(remote, self.settings(context), cache)
+        models: dict[str, CausalLM] = {}
+
+        def writer(name: str, limit: int) -> Writer:
+            if name in askers:
+                return EndpointWriter(askers[name], limit, temperature)
+            if name not in models:
+                models[name] = freeze(load_causal_lm(context.resolve(name), context.device))
+            encoder = context.encoder(models[name])
+            return ModelWriter(models[name], encoder, name, limit, temperature)
+
+        return writer
+
+
+def check_askable(names: Sequence[str], context: StageContext) -> None:
+    """Before anything runs: addresses that can be ones, models that are there. Raises
+    ConfigError."""
+    from accord.runs.known import known_model
+    from accord.sampling.addresses import is_remote, open_endpoints
+
+    remote = [name for name in names if is_remote(name)]
+    if remote:
+        open_endpoints(remote)
+    for name in names:
+        if name not in remote:
+            known_model(name, "policy", context)

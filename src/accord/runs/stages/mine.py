@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 import numpy as np
@@ -263,8 +264,6 @@ def _with_said(
     reward: RewardModel | None,
     encoder: Encoder,
 ) -> list[_Deployed]:
-    from dataclasses import replace
-
     from accord.runs.reading import read_records
 
     said: dict[str, dict[Signal, float]] = {}
@@ -323,7 +322,10 @@ def _lost(
             in scored]  # fmt: skip
     groups = [
         response_example(
-            row["prompt"], Response("", _json(text), ended, not text.strip()), "before", encoder
+            row["prompt"],
+            Response("", json.dumps(text), ended, not text.strip()),
+            "before",
+            encoder,
         ).group
         for _, row in rows
         for text, ended in zip(row["responses"], row["finished"], strict=True)
@@ -339,12 +341,6 @@ def _lost(
         if now is not None:
             lost[key] = float(np.mean(then) - now.mean())
     return lost
-
-
-def _json(text: str) -> str:
-    import json
-
-    return json.dumps(text)
 
 
 def _record(one: _Deployed, item: MinedItem, producer: str) -> Feedback:

@@ -17,12 +17,11 @@ from accord.runs.context import NotYet, StageContext
 from accord.runs.inputs import Judgements, PolicyName, RewardName
 from accord.runs.plan import Plan
 from accord.runs.stage import Stage, StageConfig, StageResult
-from accord.runs.stages.asking import AskingConfig
+from accord.runs.stages.asking import AskingConfig, check_askable
 from accord.sampling.addresses import is_remote
 
 if TYPE_CHECKING:
     from accord.oversight.refining import FunctionRefiner
-    from accord.oversight.writers import Writer
 
 CHUNK = 16
 """Responses whose refinements are on disk together."""
@@ -101,14 +100,7 @@ class Refine(Stage):
     about = "responses refined by feedback in words; tests, a scorer or a model choose"
 
     def plan(self, config: RefineConfig, context: StageContext) -> Plan:
-        from accord.runs.known import known_model
-        from accord.sampling.addresses import open_endpoints
-
-        if config.reviser is not None and is_remote(config.reviser):
-            open_endpoints([config.reviser])
-        for name in (config.reviser, config.chooser):
-            if name is not None and not is_remote(name):
-                known_model(name, "policy", context)
+        check_askable([name for name in (config.reviser, config.chooser) if name], context)
         if config.function is not None:
             _function(config.function)
         try:
@@ -211,19 +203,9 @@ def _refiner(config: RefineConfig, context: StageContext) -> Refiner:
             context.say(f"written: {people.unnamed:,} records are no corrections of a critique")
         return people
     assert config.reviser is not None  # the settings see to it
-    writer = _writer(config, config.reviser, context)
-    return RevisingRefiner(ModelReviser(writer), config.refinements, config.rules)
-
-
-def _writer(config: RefineConfig, name: str, context: StageContext) -> Writer:
-    from accord.models.loading import freeze, load_causal_lm
-    from accord.oversight.writers import EndpointWriter, ModelWriter
-
-    if is_remote(name):
-        asker = config.asking.askers([name], context)[name]
-        return EndpointWriter(asker, config.tokens, config.temperature)
-    model = freeze(load_causal_lm(context.resolve(name), context.device))
-    return ModelWriter(model, context.encoder(model), name, config.tokens, config.temperature)
+    writer = config.asking.writers([config.reviser], config.temperature, context)
+    reviser = ModelReviser(writer(config.reviser, config.tokens))
+    return RevisingRefiner(reviser, config.refinements, config.rules)
 
 
 def _function(name: str) -> FunctionRefiner:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from accord.files import write_jsonl
 from accord.oversight.trees import (
     QuestionTree,
     TreeNode,
@@ -30,6 +29,7 @@ from accord.statistics.judged_rates import rogan_gladen
 from accord.statistics.means import share_mean
 
 if TYPE_CHECKING:
+    from accord.feedback.records import Feedback
     from accord.text.gold import GoldSentiment
     from accord.text.reviews import Review
 
@@ -120,6 +120,8 @@ class ReviewCount(Stage):
         return Plan(rows=config.piles * len(config.sizes), seconds=(0.5 * cost, 5 * cost))
 
     def run(self, config: ReviewCountConfig, context: StageContext) -> StageResult:
+        from accord.feedback.records import Feedback
+        from accord.feedback.store import write_records
         from accord.text.gold import GoldSentiment
 
         parts, rng = read_corpus().parts, generator(context.seed, "review count")
@@ -141,7 +143,7 @@ class ReviewCount(Stage):
             "sensitivity": found / positive,
             "specificity": passed / negative,
         }
-        nodes, most = list[dict[str, Any]](), max(config.sizes)
+        nodes, most = list[Feedback](), max(config.sizes)
         for place, size in enumerate(config.sizes, 1):
             context.checkpoint(place, 1 + len(config.sizes), f"piles of {size}")
             rows_PN, known_PN = (
@@ -160,7 +162,7 @@ class ReviewCount(Stage):
         chances = ", ".join(f"{values[f'catch.{paths}']:.0%} by {paths}" for paths in config.paths)
         context.say(f"audits find one of {config.liars} lying leaves of {most}: {chances} paths")
         written = context.folder / "nodes.jsonl"
-        write_jsonl(written, nodes)
+        write_records(written, nodes)
         context.checkpoint(1 + len(config.sizes), 1 + len(config.sizes))
         told = ", ".join(
             f"{name} {values[f'error.{name}.{most}']:.3f}"
@@ -252,9 +254,7 @@ def _tree(pool: ReviewPool, row_N: Index) -> QuestionTree[int]:
     return tree.answered(solve, "reader", lambda node: float(len(node.inputs.split())))
 
 
-def _written(
-    trees: Sequence[QuestionTree[int]], true_P: Array, count: int
-) -> Iterator[dict[str, Any]]:
+def _written(trees: Sequence[QuestionTree[int]], true_P: Array, count: int) -> Iterator[Feedback]:
     """Nodes of the first trees as records, rated by what the root's share loses without each."""
     for tree, true in zip(trees[:count], true_P.tolist(), strict=False):
         size = len(tree.leaves)
@@ -264,8 +264,7 @@ def _written(
             lambda answer, size=size, true=true: -abs(answer / size - true),  # type: ignore[misc]
             lambda node: 0,
         )
-        for record in tree_records(tree, credit, "leave-one-out", -1.0, 1.0):
-            yield record.model_dump(mode="json")
+        yield from tree_records(tree, credit, "leave-one-out", -1.0, 1.0)
 
 
 # --- without a tree -------------------------------------------------------------------------------

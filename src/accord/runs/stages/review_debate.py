@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from accord.files import write_jsonl
 from accord.oversight.debate import (
     Claims,
     DebateTurn,
@@ -83,6 +82,8 @@ class ReviewDebate(Stage):
         return Plan(rows=config.reviews, seconds=(0.5 * cost, 4 * cost))
 
     def run(self, config: ReviewDebateConfig, context: StageContext) -> StageResult:
+        from accord.feedback.store import write_records
+
         parts = read_corpus().parts
         context.checkpoint(0, 3, "fitting judge and debaters")
         rng = generator(context.seed, "review debate")
@@ -103,13 +104,7 @@ class ReviewDebate(Stage):
         values["debater"] = float(np.mean(game.believed_N == game.true_N))
         values["sentences"] = float(np.mean([len(parts) for parts in texts]))
         place = context.folder / "transcripts.jsonl"
-        write_jsonl(
-            place,
-            (
-                record.model_dump(mode="json")
-                for record in _records(played[: config.transcripts], texts, arms)
-            ),
-        )
+        write_records(place, _records(played[: config.transcripts], texts, arms))
         context.checkpoint(3, 3)
         most = max(config.turns)
         told = ", ".join(

@@ -17,7 +17,7 @@ from accord.runs.context import StageContext
 from accord.runs.inputs import ConstitutionName, PolicyName, Prompts
 from accord.runs.plan import Plan
 from accord.runs.stage import Stage, StageConfig, StageResult
-from accord.runs.stages.asking import AskingConfig
+from accord.runs.stages.asking import AskingConfig, check_askable
 from accord.runs.stages.critic_functions import UsesCritics
 from accord.sampling.addresses import is_remote
 from accord.sampling.budget import Cost
@@ -26,7 +26,6 @@ from accord.seeds import derive_seed
 
 if TYPE_CHECKING:
     from accord.models.causal_lm import CausalLM
-    from accord.oversight.writers import Writer
     from accord.text.chats import Prompt
 
 CHUNK = 32
@@ -121,19 +120,13 @@ class Revise(Stage):
 
     def plan(self, config: ReviseConfig, context: StageContext) -> Plan:
         from accord.runs.estimate import SHORTEST, TokenWork, span
-        from accord.runs.known import known_model
         from accord.runs.reading import planned_rows
         from accord.runs.stages import planning
-        from accord.sampling.addresses import open_endpoints
 
         constitution = read_constitution(config.constitution)
         if config.critics:
             config.check_critics(constitution)
-        if config.remote:
-            open_endpoints(config.remote)
-        for name in config.asked:
-            if not is_remote(name):
-                known_model(name, "policy", context)
+        check_askable(config.asked, context)
         model = planning.look_at_policy(config.model, context)
         fitting = planning.prompts_that_fit(
             config.prompts, config.count, config.max_new_tokens, model, context, "prompts"
@@ -219,20 +212,7 @@ def _people(
     from accord.oversight.critics import ModelCritic
     from accord.oversight.revisers import LeastViolating, ModelReviser
 
-    askers = config.asking.askers(config.remote, context) if config.remote else {}
-    models: dict[str, CausalLM] = {}
-
-    def writer(name: str, limit: int) -> Writer:
-        from accord.models.loading import freeze, load_causal_lm
-        from accord.oversight.writers import EndpointWriter, ModelWriter
-
-        if name in askers:
-            return EndpointWriter(askers[name], limit, config.asked_temperature)
-        if name not in models:
-            models[name] = freeze(load_causal_lm(context.resolve(name), context.device))
-        encoder = context.encoder(models[name])
-        return ModelWriter(models[name], encoder, name, limit, config.asked_temperature)
-
+    writer = config.asking.writers(config.asked, config.asked_temperature, context)
     rules = config.rule_critic(constitution) if config.critics else None
     critic: Critic = rules or ModelCritic(writer(config.critic or "", config.critique_tokens))
     if config.reviser is not None:

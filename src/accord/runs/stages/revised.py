@@ -10,7 +10,7 @@ import numpy as np
 
 from accord.errors import RunError, by_reason
 from accord.feedback.records import Feedback, asked_fields
-from accord.files import write_jsonl
+from accord.feedback.store import write_records
 from accord.oversight.chains import CritiqueChain
 from accord.oversight.critics import RuleCritic
 from accord.oversight.drafts import Draft, WrittenText
@@ -66,7 +66,7 @@ def leave(
     artefacts = {}
     for name, records in files.items():
         artefacts[name] = context.folder / f"{name}.jsonl"
-        write_jsonl(artefacts[name], (record.model_dump(mode="json") for record in records))
+        write_records(artefacts[name], records)
     values = _amounts(chains, usable)
     for line in _lines(chains, values):
         context.say(line)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from accord.errors import RunError
-from accord.files import write_jsonl
 from accord.runs.context import StageContext
 from accord.runs.inputs import PolicyName, Prompts
 from accord.runs.plan import Plan
@@ -107,6 +106,7 @@ class Score(Stage):
         )
 
     def run(self, config: ScoreConfig, context: StageContext) -> StageResult:
+        from accord.feedback.store import write_records
         from accord.runs.stages.usable import prompt_key
 
         rows, reward, encoder = self._samples(config, context)
@@ -129,8 +129,8 @@ class Score(Stage):
             context.folder / "feedback.jsonl",
             context.folder / "demonstrations.jsonl",
         )
-        write_jsonl(feedback, (record.model_dump(mode="json") for record in records))
-        write_jsonl(demonstrations, (record.model_dump(mode="json") for record in shown))
+        write_records(feedback, records)
+        write_records(demonstrations, shown)
         mean = sum(sum(row["scores"]) for row in rows) / sum(len(row["scores"]) for row in rows)
         top = sum(max(row["scores"]) for row in rows) / len(rows)
         solved = len({prompt_key(record) for record in shown})
