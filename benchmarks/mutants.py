@@ -116,10 +116,11 @@ def places(path: Path) -> dict[tuple[int, int], list[tuple[str, int]]]:
         if kind.arguments() or name.endswith(("NoOp", "RemoveDecorator")):
             continue
         spots = (at for node in ast_nodes(tree) for at in kind().mutation_positions(node))
-        for occurrence, (start, _end) in enumerate(spots):
-            # The operator for exceptions cannot replace one that is unpacked from a tuple.
-            unpacked = name.endswith("ExceptionReplacer") and "*" in lines[start[0] - 1]
-            if not unpacked and not any(a <= start < b for a, b in notes):
+        for occurrence, (start, end) in enumerate(spots):
+            # cosmic-ray cannot replace an exception that is dotted or unpacked from a tuple.
+            named = lines[start[0] - 1][start[1] : end[1]].isidentifier()
+            replaced = named or not name.endswith("ExceptionReplacer")
+            if replaced and not any(a <= start < b for a, b in notes):
                 found[start].append((name, occurrence))
     return found
 

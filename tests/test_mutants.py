@@ -43,6 +43,16 @@ def test_annotations_are_not_changed(tmp_path: Path) -> None:
     assert lines == {"1) -> int | str:", "or 2", "2"}
 
 
+def test_only_exceptions_named_by_one_word_are_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "some.py"
+    path.write_text(
+        "try:\n    f()\nexcept (OSError, a.Error, *MORE) as error:\n    g(error)\n", "utf-8"
+    )
+    found = [place for place, changes in places(path).items() for name, _ in changes]
+    assert (3, 8) in found
+    assert not {(3, 17), (3, 18), (3, 26)} & set(found)
+
+
 def test_a_line_stands_for_its_statement() -> None:
     source = textwrap.dedent(
         """\
