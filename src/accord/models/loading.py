@@ -248,7 +248,7 @@ def add_lora(model: CausalLM, settings: LoraSettings, seed: int) -> CausalLM:
     hosted = in_transformers(model).hf
     config = LoraConfig(
         r=settings.rank,
-        lora_alpha=settings.alpha,  # type: ignore[arg-type]
+        lora_alpha=settings.alpha,
         target_modules=targets,
         lora_dropout=0.0,
         task_type="CAUSAL_LM",
@@ -257,7 +257,7 @@ def add_lora(model: CausalLM, settings: LoraSettings, seed: int) -> CausalLM:
         torch.manual_seed(derive_seed(seed, "adapter"))  # PEFT draws from the global generator
         peft = get_peft_model(hosted, config)
     name_base(peft, str(hosted.config._name_or_path))
-    return CausalLM(peft.get_base_model(), model.tokenizer, adapter=peft)  # type: ignore[arg-type]
+    return CausalLM(peft.get_base_model(), model.tokenizer, adapter=peft)
 
 
 @precision.exact()

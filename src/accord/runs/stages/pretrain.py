@@ -303,4 +303,4 @@ def _new_model(config: PretrainConfig, texts: Sequence[str], context: StageConte
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(context.seed, "weights"))
-        return CausalLM(LlamaForCausalLM(shape).to(context.device), tokenizer)  # type: ignore[arg-type]
+        return CausalLM(LlamaForCausalLM(shape).to(context.device), tokenizer)
