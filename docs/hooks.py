@@ -32,6 +32,7 @@ ROOMS = {
         "supervised", "unpaired",
     ),
     "oversight": ("constitution", "drafts", "critics", "revisers", "chains", "voting"),
+    "control": ("tabular/mdp", "tabular/gridworld", "tabular/shaping", "tabular/distances"),
     "examine": ("kl", "winrate", "overoptimisation", "reward_card", "evidence", "verdict"),
     "runs": ("recipe", "parameters", "registry", "stage", "runner", "study"),
 }  # fmt: skip
@@ -82,7 +83,7 @@ def write_references(folder: Path) -> None:
 
 def api_page(room: str, modules: tuple[str, ...]) -> str:
     """What mkdocstrings fills with the docstrings of a room's modules."""
-    named = "\n\n".join(f"::: accord.{room}.{module}" for module in modules)
+    named = "\n\n".join(f"::: accord.{room}.{module.replace('/', '.')}" for module in modules)
     return f"# accord.{room}\n\n{named}\n"
 
 

@@ -21,6 +21,8 @@ _BUILTIN = {
     "review_debate": "accord.runs.stages.review_debate:ReviewDebate",
     "digit_debate": "accord.runs.stages.digit_debate:DigitDebate",
     "constrained_world": "accord.runs.stages.constrained_world:ConstrainedWorld",
+    "shaping_world": "accord.runs.stages.shaping_world:ShapingWorld",
+    "reward_distance_world": "accord.runs.stages.reward_distance_world:RewardDistanceWorld",
     "review_count": "accord.runs.stages.review_count:ReviewCount",
     "pretrain": "accord.runs.stages.pretrain:Pretrain",
     "prompts": "accord.runs.stages.prompts:PromptsOfData",

@@ -1,0 +1,1 @@
+"""Control: rewards learned from people for agents that act."""
