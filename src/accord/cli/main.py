@@ -1359,6 +1359,23 @@ def feedback_deployment(
         deployment.show(source, called, policy, feature, by, redact, seed, as_json)
 
 
+@feedback.command("assistance")
+@SOURCE
+@click.option("--json", "as_json", is_flag=True, help="For machines.")
+@guarded
+def feedback_assistance(source: DataSource, as_json: bool) -> None:
+    """Did a critic's claims help? Recall of known flaws, false marks, time and accuracy with
+    claims, with placebos and without; uplift and over-reliance, from SOURCE, a studio's export.
+
+    \b
+    accord studio export PROJECT answers.jsonl --gold
+    accord feedback assistance answers.jsonl
+    """
+    from accord.cli import assistance
+
+    assistance.show(source, as_json)
+
+
 @feedback.command("aggregate")
 @SOURCE
 @click.option(
@@ -1396,6 +1413,14 @@ def feedback_aggregate(source: DataSource, method: Method, out: Path | None, see
 @click.option("--half-width", type=float, help="Of the 95 % interval wanted, such as .03.")
 @click.option("--power", type=float, help="Chance to tell the win rate from .5, such as .8.")
 @click.option(
+    "--assistance",
+    is_flag=True,
+    help="Plan a study of assistance: --uplift, --baseline, --arms, --power (default .8).",
+)
+@click.option("--uplift", type=float, help="Recall with a critic's claims less that without.")
+@click.option("--baseline", type=float, help="Recall without claims (default .5).")
+@click.option("--arms", help="Weights of none:critique:placebo (default 1:1:1).")
+@click.option(
     "--per-item",
     type=click.IntRange(1),
     multiple=True,
@@ -1411,6 +1436,10 @@ def feedback_plan(
     spread: float | None,
     half_width: float | None,
     power: float | None,
+    assistance: bool,
+    uplift: float | None,
+    baseline: float | None,
+    arms: str | None,
     per_item: tuple[int, ...],
     as_json: bool,
 ) -> None:
@@ -1419,7 +1448,26 @@ def feedback_plan(
     \b
     accord feedback plan --win-rate .55 --agreement .73 --power .8
     accord feedback plan --pilot store.sqlite --half-width .03
+    accord feedback plan --assistance --uplift .15      # of claims by a critic
     """
+    questions = {
+        "--pilot": pilot, "--win-rate": win_rate, "--agreement": agreement, "--accuracy": accuracy,
+        "--spread": spread, "--half-width": half_width,
+    }  # fmt: skip
+    helps = {"--uplift": uplift, "--baseline": baseline, "--arms": arms}
+    strange = [name for name, v in (questions if assistance else helps).items() if v is not None]
+    if strange:
+        from accord.errors import ConfigError
+
+        about = "a win rate" if assistance else "a study of assistance"
+        fix = f"leave out {strange[0]}" if assistance else "give --assistance, too"
+        raise ConfigError(f"{strange[0]} is for the plan of {about}", fix)
+    if assistance:
+        from accord.cli import assistance as helped
+
+        least = 0.5 if baseline is None else baseline
+        helped.plan(least, uplift, power or 0.8, arms or "1:1:1", per_item, as_json)
+        return
     from accord.cli import labels
     from accord.feedback.formats.source import DataSource
     from accord.validation import validated

@@ -186,13 +186,14 @@ def texts_of(record: Feedback) -> Iterator[str]:
     for option in record.options:
         yield from content_texts(option.content)
     yield from _choice_texts(record.choice.model_dump(mode="json"))
+    yield from _choice_texts(record.meta.get("assist"))
     yield from strings_in({k: v for k, v in record.meta.items() if k not in UNREAD_META})
 
 
 WORDS = ("content", "text", "steps", "note", "quotes")
 """Fields of choices that hold what somebody wrote; the others hold ids, labels and numbers."""
 UNREAD_META = ("judge", "parent", "critique", "finished", "shown", "assist")
-"""Keys of meta that hold ids, settings and names of our own."""
+"""Keys of meta that hold ids, settings and names of our own; words of critics in `assist` aside."""
 
 
 def content_texts(content: Content | Clip) -> Iterator[str]:

@@ -20,6 +20,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from accord.feedback.formats.use_log import Use
 from accord.feedback.messages import Clip, Content
+from accord.feedback.meta import has_passages
 from accord.feedback.personal_data import UNREAD_META, WORDS, Kind, content_texts, find
 from accord.feedback.records import Critique, Feedback, Spans, problem
 from accord.feedback.words import counted
@@ -111,7 +112,9 @@ class Redactor:
         """The record with its texts replaced, ids and names as they were; None, counted, where
         marked passages would point elsewhere afterwards, or the record says nothing any more."""
         marks = isinstance(record.choice, (Spans, Critique)) and record.choice.spans
-        if marks and any(self._changes(option.content) for option in record.options):
+        if (marks or has_passages(record.meta)) and any(
+            self._changes(option.content) for option in record.options
+        ):
             self.left_out["passages are marked in a text that was redacted"] += 1
             return None
         raw = record.model_dump(mode="json")
@@ -120,6 +123,8 @@ class Redactor:
             dumped["content"] = self.content(option.content)
         raw["choice"] = self._words(raw["choice"])
         raw["meta"] = {k: v if k in UNREAD_META else self._all(v) for k, v in raw["meta"].items()}
+        if "assist" in raw["meta"]:
+            raw["meta"]["assist"] = self._words(raw["meta"]["assist"])
         try:
             return Feedback.model_validate(raw)
         except ValidationError as error:
