@@ -85,9 +85,9 @@ FILES: dict[str, Callable[[], bytes]] = {
     "twice.jsonl.gz": lambda: gzip.compress(gzip.compress(b"a" * (300 * MIB), 1), 1),
     "rows.zip": lambda: _zip(b"a" * (300 * MIB)), "rows.jsonl.bz2": lambda: bz2.compress(b"a" * (300 * MIB)),
     "rows.jsonl.xz": lambda: lzma.compress(b"a" * (300 * MIB), preset=0), "rows.jsonl.zst": lambda: bytes(pa.compress(b"a" * (300 * MIB), "zstd")),
-    "long text.parquet": lambda: _columnar(1, 300 * MIB, "parquet"), "long texts.parquet": lambda: _columnar(300, MIB, "parquet", use_dictionary=True),
+    "long text.parquet": lambda: _columnar(1, 300 * MIB, "parquet", use_dictionary=False, write_statistics=False), "long texts.parquet": lambda: _columnar(300, MIB, "parquet", use_dictionary=True),
     "long text.arrow": lambda: _columnar(1, 300 * MIB, "arrow"),
-    "long texts.arrow": lambda: _columnar(300, MIB, "arrow"), "a footer that lies.parquet": lambda: _lying(300 * MIB), "many pages.parquet": lambda: _columnar(150_000, 1, "parquet", data_page_size=1, write_batch_size=1, use_dictionary=False),
+    "long texts.arrow": lambda: _columnar(300, MIB, "arrow"), "a footer that lies.parquet": lambda: _lying(300 * MIB), "many pages.parquet": lambda: _columnar(50_000, 1, "parquet", data_page_size=1, write_batch_size=1, use_dictionary=False),
     "many rows.parquet": lambda: _columnar(1_000_000, 1, "parquet"),
     "torn.parquet": lambda: b"PAR1" + b"\xff" * 64 + b"PAR1", "torn.arrow": lambda: b"ARROW1\x00\x00" + b"\xff" * 64,
     "deep.jsonl": lambda: f'{{"prompt": {DEEP}, "responses": ["a", "b"]}}\n{ROW}'.encode(), "deep.json": DEEP.encode,
@@ -139,15 +139,18 @@ def settings(folder: Path, name: str) -> Callable[[], object]:
     return lambda: parse_settings(text).name[:20]
 
 
-def _filled(unit: str, length: int = 1_000_000) -> Callable[[], str]:
+def _filled(unit: str, length: int = 400_000) -> Callable[[], str]:
     return lambda: (unit * (length // len(unit) + 1))[:length]
 
 
-TEXTS: dict[str, Callable[[], str]] = {
+PLAIN: dict[str, Callable[[], str]] = {
     **{repr(unit): _filled(unit) for unit in ("word ", "[", "![", "> ", "- ", "1. ", "*a ", "**x* ", "_a *b", "`a ", "$a ", "$$ ", "\\(", "\\[ a\n", "\\begin{a}", "<", "&", "\\", "\u202e", "\u200d", "(", "{\"a\":", "[1,", "\n")},
+    "names": _filled("I am ChatGPT, an AI by "), "nearly names": _filled("i am the model developed "), "named": _filled("named a. as b, "), "dots": _filled("a.b-"), "my": _filled("my ai "),
+}  # fmt: skip
+"""Texts that are too long for Markdown."""
+TEXTS: dict[str, Callable[[], str]] = PLAIN | {
     **{f"{unit!r}, as Markdown": _filled(unit, 79_000) for unit in ("# a\n", "[a](", "*[a](b)", "a\n===\n", "|1|2|\n", "$$a\n", "\\[ a\n", "> - ", "__a", "```\n", "a\n", "-\n", "**a ", "a**", "~~a ")},
     "brackets": _filled("![a", 29_000), "a wide table": lambda: "|a" * 100 + "\n" + "|-" * 100 + "\n" + "a|\n" * 26_000,
-    "names": _filled("I am ChatGPT, an AI by "), "nearly names": _filled("i am the model developed "), "named": _filled("named a. as b, "), "dots": _filled("a.b-"), "my": _filled("my ai "),
 }  # fmt: skip
 
 

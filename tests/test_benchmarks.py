@@ -43,7 +43,7 @@ def compare(*options: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("trainer", "against"), [("sft", "all"), ("dpo-cached", "best")])
+@pytest.mark.parametrize(("trainer", "against"), [("sft", "best"), ("dpo-cached", "best")])
 def test_against_trl(trainer: str, against: str) -> None:
     pytest.importorskip("trl", reason="TRL is not installed")
     lines = compare("--trainer", trainer, "--against", against, "--rows", "4", "--batch", "4")
@@ -64,7 +64,7 @@ def test_judges_against_transformers(trainer: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("trainer", "against", "rows", "responses"),
-    [("grpo", "best", 1, 8), ("rloo", "default", 4, 8), ("online-dpo", "default", 1, 2)],
+    [("grpo", "best", 1, 8), ("online-dpo", "default", 1, 2)],
 )
 def test_sampling_trainers_against_trl(
     trainer: str, against: str, rows: int, responses: int
@@ -80,7 +80,7 @@ def test_sampling_trainers_against_trl(
 @pytest.mark.slow
 @pytest.mark.parametrize("trainer", ["sample", "ppo-vs-rloo"])
 def test_sampling_alone_and_ppo(trainer: str) -> None:
-    (line,) = compare("--trainer", trainer, "--rows", "8")
+    (line,) = compare("--trainer", trainer, "--rows", "2")
     assert line["sampled_ratio"] > 0
     assert line["ours_peak_mib"] > line["ours_mib_before"] > 50
 
@@ -127,6 +127,7 @@ def test_made_models_finish_with_the_stated_probability(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_limits_of_a_step() -> None:
+    some = {"sft", "rloo", "sample"}
     command = [
         sys.executable,
         "-m",
@@ -138,12 +139,13 @@ def test_limits_of_a_step() -> None:
         "--batch",
         "2",
         "--json",
+        *(part for trainer in some for part in ("--trainer", trainer)),
     ]
     done = subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=400
     )
     lines = {line["trainer"]: line for line in map(json.loads, done.stdout.splitlines())}
-    assert set(lines) == set(WORKLOADS)
+    assert set(lines) == some < set(WORKLOADS)
     for line in lines.values():
         assert line["gflop"] > 0
         assert line["gigabytes"] > 0

@@ -12,14 +12,15 @@ LONGEST = 2_000
 """Characters of a message."""
 
 
-def check(work: str, *given: str) -> None:
+def check(work: str, *given: str, most: float = MOST_SECONDS) -> None:
     """The cheapest of up to three: other work on the machine makes seconds of CPU longer, never
     shorter."""
     cost = cost_of("hostile", work, *given)
     for _ in range(2):
-        if cost.seconds > MOST_SECONDS:
+        if cost.seconds > most:
             cost = min(cost, cost_of("hostile", work, *given), key=lambda each: each.seconds)
     assert cost.fits, cost
+    assert cost.seconds <= most, cost
     assert len(cost.said) < LONGEST, cost.said
 
 
@@ -43,7 +44,8 @@ def test_settings(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", hostile.TEXTS)
 def test_texts_that_are_shown(name: str) -> None:
-    check("showing", name)
+    """A plain text of 400,000 characters: where a million would take 2 s this takes two fifths."""
+    check("showing", name, most=MOST_SECONDS * (0.4 if name in hostile.PLAIN else 1))
 
 
 def test_the_measure_finds_what_costs() -> None:

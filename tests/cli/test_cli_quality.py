@@ -105,7 +105,7 @@ def test_audit_prints_one_page_and_one_object(store: Path, tmp_path: Path) -> No
 def test_audit_of_single_answers_and_of_one_policy(tmp_path: Path) -> None:
     rng, records = np.random.default_rng(1), []
     crowd = [SimulatedAnnotator(f"a{k}", 1.5, offset=0.5 * k) for k in range(4)]
-    for item in range(40):
+    for item in range(15):
         offered = Offered(
             f"p{item}",
             [f"{item}.{k}" for k in range(4)],

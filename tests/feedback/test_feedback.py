@@ -302,7 +302,7 @@ def test_annotators_lie_in_their_intervals_at_the_nominal_rate() -> None:
     inside = []
     for seed in range(12):
         rng, records = np.random.default_rng(seed), []
-        for item in range(150):
+        for item in range(60):
             options = offered(item, rng.normal(size=4).tolist())
             for k, annotator in enumerate(crowd):
                 if (item + k) % 3 == 0:
