@@ -143,7 +143,7 @@ declare(
     "reward",
     -INF,
     INF,
-    "mean final score of the rollout, after clipping and the unfinished score",
+    "mean final score of the rollout, after clipping, the unfinished score and what cost takes off",
 )
 declare(
     "score_deviation", "reward", 0, INF, "standard deviation of the final scores in the rollout"
@@ -166,6 +166,8 @@ declare("response_tokens", "tokens", 1, INF, "mean response length, EOS included
 declare("finished_share", "share", 0, 1, "responses that ended by themselves")
 declare("heldout_score", "reward", -INF, INF, "mean final score on the prompts kept aside")
 declare("heldout_finished_share", "share", 0, 1, "responses to them that ended by themselves")
+declare("heldout_cost", "cost", -INF, INF, "mean cost of these responses")
+declare("heldout_harmful_share", "share", 0, 1, "of them with a cost above 0")
 declare("unique_share", "share", 0, 1, "distinct responses in the rollout")
 declare(
     "sampler_gap",
@@ -217,6 +219,12 @@ declare(
     "k1 minus k3 in standard errors; large values mean a mask bug",
 )
 declare("kl_coefficient", "1", 0, INF, "weight of the KL penalty in the reward")
+declare("cost", "cost", -INF, INF, "mean cost of the rollout's responses, from its zero on")
+declare("harmful_share", "share", 0, 1, "responses with a cost above 0")
+declare(
+    "cost_bound", "cost", -INF, INF, "what the limit is on: mean cost, harmful share or worst costs"
+)
+declare("cost_multiplier", "reward per cost", 0, INF, "what a unit of the bound took off the score")
 declare("policy_loss", "1", -INF, INF, "clipped surrogate, mean per token")
 declare(
     "value_loss", "reward^2", 0, INF, "clipped squared error of the value model, mean per token"

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from accord.learning.cost_limit import CostLimit
 from accord.learning.on_policy import OnPolicyTrainer
 from accord.learning.on_policy_settings import OnPolicySettings
 from accord.learning.parallel import ALONE, World
@@ -42,6 +43,8 @@ def make(
     world: World = ALONE,
     value: Callable[[int], CausalLM] = tiny_llama,
     seed: int = 0,
+    limit: CostLimit | None = None,
+    heldout: Any = (),
     **changes: Any,
 ) -> OnPolicyTrainer:
     """A trainer of a tiny Llama; `changes` are settings."""
@@ -63,6 +66,8 @@ def make(
         ptx,
         world,
         seed,
+        heldout=heldout,
+        limit=limit,
     )
 
 

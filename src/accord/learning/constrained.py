@@ -112,11 +112,12 @@ class ConstraintSettings(Settings):
     )
     limit: float = Field(0.0, allow_inf_nan=False, description="What the bound may be at most.")
     tail: float = Field(0.1, gt=0, le=1, description="Share of responses that are the worst.")
-    form: Literal["log", "linear"] = Field(
+    form: Literal["log", "linear", "fixed"] = Field(
         "log",
         description=(
             "log: the multiplier's logarithm rises by step * multiplier * excess (Safe RLHF); "
-            "linear: the multiplier by step * excess, never below 0."
+            "linear: the multiplier by step * excess, never below 0; fixed: it stays at start, as "
+            "a weight does, and the limit is only measured."
         ),
     )
     step: Annotated[float, Unit("per unit of excess")] = Field(
@@ -151,7 +152,8 @@ def penalties(settings: ConstraintSettings, cost_N: Array, threshold: float | No
 
 class Multiplier:
     """Lagrange's multiplier by dual ascent on batches: log form ln m += step m J, linear form m +=
-    step J, J the excess of the bound over its limit; no step is longer than LONGEST.
+    step J, J the excess of the bound over its limit; no step is longer than LONGEST. The fixed form
+    never moves.
 
     The log form stays above LEAST, so that a constraint which binds nobody still costs that much
     (take the linear form where that matters), and refuses to start lower.
@@ -175,6 +177,8 @@ class Multiplier:
                 "a cost is not finite: look at the cost model's scores",
             )
         settings = self.settings
+        if settings.form == "fixed":
+            return self.value
         rise = settings.step * excess * (self.value if settings.form == "log" else 1.0)
         rise = float(np.clip(rise, -LONGEST, LONGEST))
         if settings.form == "log":

@@ -22,6 +22,7 @@ from torch import Tensor
 from accord.errors import ConfigError, DataError, RunError
 from accord.learning import advantages as adv
 from accord.learning import losses
+from accord.learning.cost_limit import CostLimit
 from accord.learning.guards import why_stop
 from accord.learning.kl_control import KLController
 from accord.learning.on_policy_batch import (
@@ -51,7 +52,7 @@ from accord.text.packing import PackedStream, PromptGroup, micro_batches, pack, 
 POLICY_SUMS = ["policy_loss", "clip_share", "ratio_mean", "update_kl_tok"]
 VALUE_SUMS = ["value_loss", "value_clip_share"]
 HELDOUT = "heldout_score"
-LAST = ("score", "kl_seq", "finished_share")
+LAST = ("score", "kl_seq", "finished_share", "cost_bound", "harmful_share", "cost_multiplier")
 """Metrics of the last step that the result holds."""
 Score = Callable[[Rollout], Tensor]
 """Scores a rollout: [E, B], one row per reward-model member (or a single row)."""
@@ -63,7 +64,8 @@ class OnPolicyResult:
     and KL (nats per sequence; None: not measured), and the guard that stopped it, if one did.
 
     heldout_score: of the weights that were kept (None: nothing was kept aside); best_step: after
-    which they were found, where keep_best chose them.
+    which they were found, where keep_best chose them. cost_bound, harmful_share: of the last
+    step's responses, cost_multiplier: what a unit of cost was worth in it (None: no limit on cost).
     """
 
     steps: int
@@ -77,6 +79,9 @@ class OnPolicyResult:
     guard: str | None = None
     heldout_score: float | None = None
     best_step: int | None = None
+    cost_bound: float | None = None
+    harmful_share: float | None = None
+    cost_multiplier: float | None = None
 
 
 class OnPolicyTrainer:
@@ -85,7 +90,8 @@ class OnPolicyTrainer:
     `reference` None means the policy's adapter is switched off for the reference; without
     `measure_kl` neither is used. `value` is needed for the estimator "gae" only; it starts as a
     copy of the reward model. `ptx` are supervised examples mixed in. `heldout` are prompts that are
-    answered and scored, never learned from; to `score` their rows follow those of `prompts`. With
+    answered and scored, never learned from; to `score` their rows follow those of `prompts`.
+    `limit` takes what its multiplier says off the scores of responses that cost something. With
     several processes (`world`) each samples and scores its share of the prompts.
     `seed`: of the order of prompts and minibatches, the samples and the demonstrations.
     """
@@ -103,8 +109,14 @@ class OnPolicyTrainer:
         world: World = ALONE,
         seed: int = 0,
         heldout: Sequence[Sequence[int]] = (),
+        limit: CostLimit | None = None,
     ) -> None:
         settings.need_heldout(bool(heldout))
+        if limit is not None and (settings.keep_best or settings.patience):
+            raise ConfigError(
+                "keep_best and patience go by the score, which knows nothing of the limit on cost",
+                "leave them out: the last weights are those that the multiplier led to",
+            )
         if not prompts:
             raise DataError("there is nothing to sample from: 0 prompts")
         if settings.estimator == "gae" and value is None:
@@ -117,7 +129,7 @@ class OnPolicyTrainer:
             settings,
             ptx,
         )
-        self.world, self.seed, self.heldout = world, seed, heldout
+        self.world, self.seed, self.heldout, self.limit = world, seed, heldout, limit
         self.watch = Watch(
             settings,
             partial(trainable_state, policy.hf),
@@ -173,6 +185,8 @@ class OnPolicyTrainer:
                 | kl_metrics(batch, self.world)
                 | metrics
             )
+            if self.limit is not None and batch.cost_B is not None:
+                metrics |= self.limit.update(batch.cost_B, self.world)
             if s.measure_kl:
                 self.kl.update(metrics["kl_seq"], len(self.order.rows(step)) * s.samples_per_prompt)
             self.done, self.tokens = step + 1, self.tokens + int(metrics["tokens"])
@@ -207,6 +221,9 @@ class OnPolicyTrainer:
             self.stopped,
             self.watch.kept.get(HELDOUT),
             self.watch.best_step if s.keep_best else None,
+            self.last.get("cost_bound"),
+            self.last.get("harmful_share"),
+            self.last.get("cost_multiplier"),
         )
 
     def _measured(self, done: int) -> dict[str, float]:
@@ -222,8 +239,9 @@ class OnPolicyTrainer:
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
-        """Mean score of a response to each held-out prompt, as the policy is paid less the KL, and
-        the share that finished. Every evaluation samples with the same seeds, so that they
+        """Mean score of a response to each held-out prompt, as the policy is paid less the KL and
+        what cost takes off it, the share that finished, and where there is a limit their mean cost
+        and the share with one above 0. Every evaluation samples with the same seeds, so that they
         differ by the policy alone."""
         s = self.settings
         mine = self.world.share([len(ids) + s.max_new_tokens for ids in self.heldout])
@@ -237,12 +255,15 @@ class OnPolicyTrainer:
         check_rollout(rollout, 1)
         scores_EB = self.score(rollout)
         check_scores(scores_EB, rollout, 0.0)
-        sums = self.world.totals(
-            {
-                HELDOUT: float(self.final_score(scores_EB, rollout).double().sum()),
-                "heldout_finished_share": float(sum(rollout.finished)),
-            }
-        )
+        found = {
+            HELDOUT: float(self.final_score(scores_EB, rollout).double().sum()),
+            "heldout_finished_share": float(sum(rollout.finished)),
+        }
+        if self.limit is not None:
+            cost_B = self.limit.costs(rollout)
+            found["heldout_cost"] = float(cost_B.sum())
+            found["heldout_harmful_share"] = float((cost_B > 0).sum())
+        sums = self.world.totals(found)
         return {name: value / len(self.heldout) for name, value in sums.items()}
 
     def rollout(self, step: int) -> Rollout:
@@ -291,6 +312,9 @@ class OnPolicyTrainer:
             self._per_token(groups, self.value.values) if self.value else torch.zeros_like(logp_S)
         )
         score_B = self.final_score(scores_EB, rollout).to(logp_S)
+        cost_B = None if self.limit is None else self.limit.costs(rollout)
+        if self.limit is not None and cost_B is not None:
+            score_B = self.limit.paid(score_B, cost_B, self.world)
         paid = self.kl.coefficient if s.kl_in == "reward" else 0.0
         sampled_S = torch.cat(rollout.logprobs).to(logp_S) if s.one_pass else logp_S
         kl_S = (
@@ -312,6 +336,7 @@ class OnPolicyTrainer:
             score_B,
             scores_EB,
             entropy_S,
+            cost_B,
         )
 
     def final_score(self, scores_EB: Tensor, rollout: Rollout) -> Tensor:
@@ -509,6 +534,7 @@ class OnPolicyTrainer:
             "value": self.value.state() if self.value else None,
             "value_optimizer": self.value_optimizer.state() if self.value_optimizer else None,
             "kl": self.kl.state(),
+            "limit": None if self.limit is None else self.limit.state(),
             "done": self.done,
             "tokens": self.tokens,
             "last": self.last,
@@ -524,6 +550,8 @@ class OnPolicyTrainer:
             self.value.load(state["value"])
             self.value_optimizer.load(state["value_optimizer"])
         self.kl.load(state["kl"])
+        if self.limit is not None:
+            self.limit.load(state["limit"])
         self.done, self.tokens, self.last = state["done"], state["tokens"], state["last"]
         self.stopped = state["stopped"]
         self.watch.load(state["watch"])

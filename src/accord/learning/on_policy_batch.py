@@ -30,9 +30,9 @@ class Experience:
     order.
 
     logp, ref: log-probabilities under the sampling policy and the reference (None: no KL is
-    measured); score_B: the final scores;
-    scores_EB: the raw scores per reward-model member; entropy_S: exact entropy of the policy
-    (nats), where asked for.
+    measured); score_B: what is paid at the end of each response; scores_EB: the raw scores per
+    reward-model member; entropy_S: exact entropy of the policy (nats), where asked for; cost_B:
+    costs, where there is a limit on them.
     """
 
     groups: Sequence[PromptGroup]
@@ -45,6 +45,7 @@ class Experience:
     score_B: Tensor
     scores_EB: Tensor
     entropy_S: Tensor | None = None
+    cost_B: Tensor | None = None
 
     def __post_init__(self) -> None:
         count, tokens = sum(len(g.responses) for g in self.groups), int(self.lengths_B.sum())
@@ -78,6 +79,7 @@ class Experience:
             self.score_B[row_index],
             self.scores_EB[:, row_index.to(self.scores_EB.device)],
             None if self.entropy_S is None else self.entropy_S[at],
+            None if self.cost_B is None else self.cost_B[row_index.to(self.cost_B.device)],
         )
 
     def slice(self, start: int, end: int) -> Experience:

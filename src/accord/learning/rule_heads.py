@@ -13,7 +13,9 @@ from typing import NamedTuple
 
 import torch
 
+from accord.errors import DataError
 from accord.learning.annotators import LearnedValues
+from accord.learning.constrained import CostZero, calibrate_zero
 from accord.learning.judgements import JudgedGroup
 from accord.models.reward_model import RewardModel
 from accord.text.packing import response_offsets
@@ -78,3 +80,28 @@ def settle_rules(
         member.head.weight[first:] *= sharpness.to(member.head.weight)
         member.head.bias[first:] *= sharpness.to(member.head.bias)
         member.head.bias[first:] += (share_A @ torch.tensor(values["offset"])).to(member.head.bias)
+
+
+def rule_zeros(
+    model: RewardModel, groups: Sequence[JudgedGroup], micro_batch_tokens: int
+) -> dict[str, CostZero | str]:
+    """Of each rule the zero of its cost, which is minus the logit of "kept", by the answers in
+    these groups, none of which it was trained on; or why they say none.
+
+    A rule that is learned from answers and from comparisons by attribute has Safe RLHF's loss
+    (`losses.cost_model`): its output is compared, and has a sign.
+    """
+    if not model.form.rules:
+        return {}
+    answers = [a for a in rule_answers(groups, model.form.first_rule) if a.weight]
+    cost_RJ = -model.rule_logits([g.group for g in groups], micro_batch_tokens).double().numpy()
+    found: dict[str, CostZero | str] = {}
+    for number, name in enumerate(model.form.rules):
+        about = [a for a in answers if a.rule == number]
+        cost_B = cost_RJ[[a.response for a in about], number]
+        try:
+            zero = calibrate_zero(cost_B, [not a.kept for a in about], [a.prompt for a in about])
+            found[name] = zero
+        except DataError as error:
+            found[name] = error.message
+    return found

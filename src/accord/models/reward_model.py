@@ -99,14 +99,20 @@ class RewardModel:
     def rule_probabilities(
         self, groups: Sequence[PromptGroup], micro_batch_tokens: int = SCORING_TOKENS
     ) -> Tensor:
-        """P(the response keeps the rule) by the members' mean logit, of all responses in order and
-        the form's rules: [R, J], on the CPU. Raises DataError where no rule was learned."""
+        """P(the response keeps the rule), of all responses in order and the form's rules: [R, J],
+        on the CPU. Raises DataError where no rule was learned."""
+        return torch.sigmoid(self.rule_logits(groups, micro_batch_tokens))
+
+    def rule_logits(
+        self, groups: Sequence[PromptGroup], micro_batch_tokens: int = SCORING_TOKENS
+    ) -> Tensor:
+        """The members' mean log-odds that the response keeps the rule, as `rule_probabilities`."""
         if not self.form.rules:
             raise DataError(
                 "this reward model has no heads for rules", "train one with rules in its stage"
             )
         logits_ERO = self.outputs(groups, micro_batch_tokens)
-        return torch.sigmoid(logits_ERO[..., self.form.first_rule :].mean(0))
+        return logits_ERO[..., self.form.first_rule :].mean(0)
 
     @torch.no_grad()
     def step_scores(

@@ -30,10 +30,10 @@ PROMPTS_DIFFER = 0.5
 """Deviation of the prompts' own cost, where responses to one prompt have a deviation of 1."""
 SHARPNESS = 2.0
 """Log-odds of a label "harmful" per unit of cost."""
+TAIL_TAKES = 3
+"""Times as many batches for the bound on the worst costs, whose threshold has to be found, too."""
 HEAVIEST = 4.0
 """Log of the largest fixed weight that is tried, and less that of the smallest."""
-FOLLOWS = 0.05
-"""Share of a batch's value in the running threshold of the worst costs."""
 
 
 class ConstrainedWorldConfig(StageConfig):
@@ -138,7 +138,7 @@ def _bounds(config: ConstrainedWorldConfig) -> dict[str, ConstraintSettings]:
     return {
         "mean": plain,
         "rate": plain.changed(bound="rate", limit=config.rate_limit),
-        "tail": plain.changed(bound="tail"),
+        "tail": plain.changed(bound="tail", step=min(0.1, 2 * config.step)),
     }
 
 
@@ -208,28 +208,26 @@ def _ascend(
         Multiplier,
         constrained_optimum,
         penalties,
-        tail_mean,
         tilted,
     )
+    from accord.learning.cost_limit import TailThreshold
 
-    rng, multiplier = generator(seed), Multiplier(settings)
+    rng, multiplier, worst = generator(seed), Multiplier(settings), TailThreshold(settings)
     row_P1 = np.arange(config.prompts)[:, None]
-    # No threshold above the limit can keep it; one from far below rises to where it belongs.
-    threshold = min(tail_mean(cost_PR, settings.tail)[1], settings.limit - float(cost_PR.std()))
-    kept: list[tuple[float, float]] = []
-    for number in range(config.steps):
+    steps = config.steps * (TAIL_TAKES if settings.bound == "tail" else 1)
+    thresholds, kept = list[float](), list[float]()
+    for number in range(steps):
+        threshold = _threshold(worst.at(cost_PR), number, steps, thresholds)
         penalty_PR = penalties(settings, cost_PR, threshold)
         logp_PR = tilted(
             world.base_PR, world.reward_PR - multiplier.value * penalty_PR, config.beta
         )
         drawn_PS = _draws(logp_PR, rng.random((config.prompts, config.samples)))
         multiplier.update(float(penalty_PR[row_P1, drawn_PS].mean()) - settings.limit)
-        if settings.bound == "tail":
-            now = tail_mean(cost_PR[row_P1, drawn_PS], settings.tail)[1]
-            threshold = min(settings.limit, threshold + FOLLOWS * (now - threshold))
-        if number >= config.steps // 2:
-            kept.append((multiplier.value, threshold))
-    found, at = np.mean(kept, axis=0).tolist()
+        worst.update(cost_PR[row_P1, drawn_PS])
+        if number >= steps * (3 if settings.bound == "tail" else 2) // 4:
+            kept.append(multiplier.value)
+    found, at = float(np.mean(kept)), threshold
     policies[name] = tilted(
         world.base_PR, world.reward_PR - found * penalties(settings, cost_PR, at), config.beta
     )
@@ -239,6 +237,19 @@ def _ascend(
         f"exact.{name}": exact.multiplier,
         f"off.{name}": 100 * (found / exact.multiplier - 1),
     }
+
+
+def _threshold(now: float, number: int, steps: int, found: list[float]) -> float:
+    """The threshold in force in step `number`: as it moves, and in the last third held at its mean.
+
+    A moving one and the multiplier swing about each other where the worst costs lie close together,
+    and the multiplier that a threshold needs rises ever faster with it: the mean of multipliers at
+    moving thresholds lies above that at the mean threshold.
+    """
+    if number < steps * 2 // 3:
+        found.append(now)
+        return now
+    return float(np.mean(found[len(found) // 3 :]))
 
 
 def _draws(logp_PR: Array, uniform_PS: Array) -> Array:

@@ -3,7 +3,7 @@ relatives."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -23,6 +23,7 @@ from accord.runs.plan import Plan
 from accord.runs.stage import StageConfig, StageResult
 from accord.runs.stages.aside import aside_text, kept_back, left_to_train, set_aside
 from accord.runs.stages.before_after import BeforeAfter
+from accord.runs.stages.costs import CostConfig
 from accord.runs.stages.policy import TuningStage, examine_along, load_policy, save_policy
 from accord.runs.stages.scoring import RewardSources
 from accord.runs.stages.settings import Aside, LengthConfig, Limit, TuningConfig, assumed
@@ -83,6 +84,11 @@ class PpoConfig(RewardSources, TuningConfig, OnPolicySettings):
     ptx: Demonstrations | None = Field(
         None, description="Demonstrations mixed in (PPO-ptx), JSONL."
     )
+    cost: CostConfig | None = Field(
+        None,
+        description="A limit on what responses cost, kept by Lagrange's multiplier: the policy is"
+        " paid (score - multiplier x cost) / (1 + multiplier).",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -102,7 +108,20 @@ class PpoConfig(RewardSources, TuningConfig, OnPolicySettings):
             )
         if bool(self.ptx) != bool(self.ptx_weight):
             raise ValueError("ptx and ptx_weight go together: give both or neither")
+        if self.cost is not None and (self.keep_best or self.patience):
+            raise ValueError(
+                "keep_best and patience go by the score, which knows nothing of the limit on cost:"
+                " leave them out"
+            )
         return self
+
+    def code(self) -> Sequence[str]:
+        return [*super().code(), *(self.cost.code() if self.cost else ())]
+
+    def columns_used(self) -> Callable[[str], bool]:
+        """Whether a function of the reward or of the cost gets a column of the prompts' rows."""
+        used = [super().columns_used(), *([self.cost.columns_used()] if self.cost else [])]
+        return lambda column: any(one(column) for one in used)
 
 
 class RlooConfig(RlooSettings, PpoConfig):
@@ -141,6 +160,8 @@ class Ppo(TuningStage):
         found = planning.rehearse(lambda lm: _prompts(config, config.prompts, lm, context), model)
         own = planning.rehearse(lambda lm: _own_heldout(config, lm, context), model)
         config.check_functions([row for _, row in found or ()], context)
+        if config.cost is not None:
+            config.cost.check([row for _, row in found or ()], context)
         if config.ptx is not None:
             planning.rehearse(lambda lm: _ptx(config, lm, context), model)
         prompts = planned_rows(config.prompts, context) or config.steps * config.prompts_per_step
@@ -158,6 +179,7 @@ class Ppo(TuningStage):
             fewer,
             None if config.measure_kl else NO_KL,
             f"kept aside: {aside_text(config.evaluation)}",
+            None if config.cost is None else f"limit on cost: {config.cost.told}",
         ]
         sampled = responses * config.max_new_tokens
         each = float(assumed(config.max_prompt_tokens))
@@ -243,18 +265,18 @@ def _train(
     context: StageContext,
 ) -> OnPolicyResult:
     from accord.learning.on_policy import OnPolicyTrainer
+    from accord.runs.stages.costs import cost_limit
     from accord.runs.stages.scoring import Scorer
     from accord.sampling.builtin import BuiltinSampler
 
-    policy = models.policy
-    scorer = Scorer(
-        config,
-        models.reward,
-        [row for _, row in (*data.prompts, *data.heldout)],
-        context.encoder(policy),
-        config.micro_batch_tokens,
-        config.load_rules(models.reward, context),
-    )
+    policy, encoder = models.policy, context.encoder(models.policy)
+    rows = [row for _, row in (*data.prompts, *data.heldout)]
+    rules = config.load_rules(models.reward, context)
+    scorer = Scorer(config, models.reward, rows, encoder, config.micro_batch_tokens, rules)
+    limit = None
+    if config.cost is not None:
+        model = models.reward if config.cost.reward == config.reward else None
+        limit = cost_limit(config.cost, model, rows, encoder, config.micro_batch_tokens, context)
     trainer = OnPolicyTrainer(
         policy,
         models.reference,
@@ -266,6 +288,7 @@ def _train(
         _ptx(config, policy, context),
         seed=context.seed,
         heldout=[ids for ids, _ in data.heldout],
+        limit=limit,
     )
     on_step = examine_along(config, policy, context, config.stop_when_gold_turns)
     result = trainer.train(context.session(_note, **config.checkpoints.model_dump()), on_step)
@@ -296,6 +319,9 @@ def _save(
     if result.heldout_score is not None:
         values |= {"heldout": len(data.heldout)}
         summary += f"; held out: score {result.heldout_score:.2f}"
+    if config.cost is not None:
+        summary += f"; cost: {result.cost_bound:.3g} of at most {config.cost.limit:g}"
+        summary += f", multiplier {result.cost_multiplier:.3g}"
     if result.best_step is not None:
         summary += f", the best, of step {result.best_step}, kept"
     if fewer := smaller_steps(len(data.prompts), config.prompts_per_step, result.steps):

@@ -316,6 +316,7 @@ def _train(
     from accord.learning.rule_heads import rule_answers, settle_rules, start_rules
     from accord.models.ensembles import build_members
     from accord.models.reward_model import RewardModel
+    from accord.runs.stages.costs import note_zeros
 
     reference = _reference_samples(config, trunk, data, context)
     lora = config.lora.settings() if config.lora else None
@@ -335,6 +336,7 @@ def _train(
     )
     settle_rules(model, result.learned, rule_answers(data.train, model.form.first_rule))
     model.notes["rules"] = {name: rule.model_dump() for name, rule in config.rules.items()}
+    note_zeros(model, data.heldout, config.micro_batch_tokens, context)
     fit_centre(model, reference, config.micro_batch_tokens)
     if strict_pairs(data.heldout):
         fit_temperature(model, data.heldout, config.micro_batch_tokens)

@@ -190,11 +190,7 @@ class Scorer:
         return torch.stack(columns)
 
     def _asked(self, rollout: Rollout) -> ToScore:
-        from accord.runs.stages.reward_functions import ToScore
-
-        rows = [self.prompts[rollout.rows[p]] for p in rollout.prompt_index]
-        responses = [self.encoder.text(r) for r in rollout.responses]
-        return ToScore(rows, responses, rollout.responses)
+        return asked_of(rollout, self.prompts, self.encoder)
 
     def told(self) -> list[str]:
         """What was not scored, in words."""
@@ -203,6 +199,14 @@ class Scorer:
             for name, count in self.unscored.items()
             if count
         ]
+
+
+def asked_of(rollout: Rollout, prompts: Sequence[PromptRow], encoder: Encoder) -> ToScore:
+    """What functions are asked about a rollout, whose rows are places in `prompts`."""
+    from accord.runs.stages.reward_functions import ToScore
+
+    rows = [prompts[rollout.rows[p]] for p in rollout.prompt_index]
+    return ToScore(rows, [encoder.text(r) for r in rollout.responses], rollout.responses)
 
 
 def _neutral(scores_EB: Tensor, scored_B: Tensor, prompts: Sequence[int]) -> Tensor:
