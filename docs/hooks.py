@@ -32,7 +32,10 @@ ROOMS = {
         "supervised", "unpaired",
     ),
     "oversight": ("constitution", "drafts", "critics", "revisers", "chains", "voting"),
-    "control": ("tabular/mdp", "tabular/gridworld", "tabular/shaping", "tabular/distances"),
+    "control": (
+        "tabular/mdp", "tabular/gridworld", "tabular/shaping", "tabular/distances",
+        "tabular/planners", "tabular/goals", "tabular/irl", "tabular/choices",
+    ),
     "examine": ("kl", "winrate", "overoptimisation", "reward_card", "evidence", "verdict"),
     "runs": ("recipe", "parameters", "registry", "stage", "runner", "study"),
 }  # fmt: skip

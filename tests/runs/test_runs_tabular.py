@@ -31,6 +31,46 @@ def test_distances_order_rewards_as_regret_does(tmp_path: Path) -> None:
     assert values["worlds.error_1024.noise_1"] < values["worlds.error_64.noise_1"]
 
 
-def test_an_impossible_world_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="leads_to = 3 of 2"):
-        run(tmp_path, "reward-distance", "worlds", states=2)
+@pytest.mark.parametrize(
+    ("recipe", "stage", "changes", "told"),
+    [
+        ("reward-distance", "worlds", {"states": 2}, "leads_to = 3 of 2"),
+        ("inverse-rewards", "grids", {"shown": [6]}, "shown = 6 episodes"),
+    ],
+)
+def test_impossible_worlds_are_refused(
+    tmp_path: Path, recipe: str, stage: str, changes: dict[str, object], told: str
+) -> None:
+    with pytest.raises(ConfigError, match=told):
+        run(tmp_path, recipe, stage, **changes)
+
+
+def test_goals_are_found_and_what_cannot_be_told_apart_is_said(tmp_path: Path) -> None:
+    values = run(tmp_path, "goal-inference", "rooms", episodes=60)
+    assert values["rooms.cover.all"] > 0.95
+    assert values["rooms.cover_pair.all"] == pytest.approx(0.95, abs=0.04)
+    assert values["rooms.cover_rational.all"] < 0.8
+    assert values["rooms.right.all"] > values["rooms.right_rational.all"]
+    assert values["rooms.alike"] == 4
+    for row in ("true", "opposite", "one_step", "nothing"):
+        assert values[f"rooms.gap.{row}"] == pytest.approx(0, abs=1e-6)
+        assert values[f"rooms.posterior.{row}"] == pytest.approx(0.25, abs=1e-6)
+    assert values["rooms.gap.careless"] > 20
+    assert values["rooms.regret.opposite"] == pytest.approx(100)
+
+
+def test_rewards_are_inferred_where_copying_does_not_reach(tmp_path: Path) -> None:
+    values = run(tmp_path, "inverse-rewards", "grids", worlds=2, shown=[4, 64])
+    for row in ("causal", "entropy", "posterior"):
+        assert values[f"grids.lost_64.{row}"] < 3 < values["grids.lost_4.cloning"]
+        assert values[f"grids.elsewhere.{row}"] < 10 < values["grids.elsewhere.cloning"]
+    assert values["grids.lost_64.cloning"] < values["grids.lost_4.cloning"]
+
+
+def test_every_kind_of_feedback_tells_something(tmp_path: Path) -> None:
+    values = run(tmp_path, "feedback-kinds", "grids", worlds=3, steps=3)
+    bits = {name: v for name, v in values.items() if name.startswith("grids.bits.")}
+    assert len(bits) == 10
+    assert all(0.02 < v < 2.5 for v in bits.values())
+    assert bits["grids.bits.demonstration"] > bits["grids.bits.comparison"]
+    assert all(v < 6.97 for name, v in values.items() if name.startswith("grids.left."))

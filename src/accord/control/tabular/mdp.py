@@ -224,16 +224,27 @@ def uniform(chosen_SA: Mask) -> Array:
 def sample(
     mdp: FiniteMdp, policy_SA: Array, steps: int, count: int, rng: np.random.Generator
 ) -> tuple[Index, Index]:
-    """(states [N, T + 1], actions [N, T]) of `count` episodes. policy_SA may have one policy for
-    each step before it: [T, S, A]."""
-    policy_TSA = np.broadcast_to(policy_SA, (steps, *policy_SA.shape[-2:]))
+    """(states [N, T + 1], actions [N, T]) of `count` episodes."""
+    return rollout(mdp, lambda at_N, _: policy_SA[at_N], steps, count, rng)
+
+
+def rollout(
+    mdp: FiniteMdp,
+    choose: Callable[[Index, Index], Array],
+    steps: int,
+    count: int,
+    rng: np.random.Generator,
+) -> tuple[Index, Index]:
+    """The same for a policy that looks at what was done last as well: choose(states [N], actions
+    [N]) gives probabilities [N, A]; the action before the first is number A."""
     states_NT = np.empty((count, steps + 1), dtype=np.int64)
     actions_NT = np.empty((count, steps), dtype=np.int64)
     states_NT[:, 0] = draw(np.broadcast_to(mdp.start_S, (count, mdp.states)), rng)
+    last_N = np.full(count, mdp.actions)
     for step in range(steps):
         at_N = states_NT[:, step]
-        actions_NT[:, step] = draw(policy_TSA[step, at_N], rng)
-        states_NT[:, step + 1] = draw(mdp.transition_SAS[at_N, actions_NT[:, step]], rng)
+        actions_NT[:, step] = last_N = draw(choose(at_N, last_N), rng)
+        states_NT[:, step + 1] = draw(mdp.transition_SAS[at_N, last_N], rng)
     return states_NT, actions_NT
 
 

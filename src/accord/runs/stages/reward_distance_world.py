@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import Field
 
+from accord.errors import ConfigError
 from accord.runs.context import StageContext
 from accord.runs.plan import Plan
 from accord.runs.stage import Stage, StageConfig, StageResult, Value
@@ -46,6 +47,11 @@ class RewardDistanceWorld(Stage):
     about = "EPIC, DARD and STARC, exactly and by samples, against regret"
 
     def plan(self, config: RewardDistanceWorldConfig, context: StageContext) -> Plan:
+        if config.leads_to > config.states:
+            raise ConfigError(
+                f"leads_to = {config.leads_to} of {config.states} states",
+                "give at most all of them",
+            )
         compared = config.worlds * (6 + len(config.noises) + config.pairs)
         seconds = compared * (config.states / 16) ** 4 * 0.005
         return Plan(rows=config.worlds, seconds=(seconds / 2, 2 + 4 * seconds))
@@ -53,13 +59,6 @@ class RewardDistanceWorld(Stage):
     def run(self, config: RewardDistanceWorldConfig, context: StageContext) -> StageResult:
         from scipy.stats import spearmanr
 
-        if config.leads_to > config.states:
-            from accord.errors import ConfigError
-
-            raise ConfigError(
-                f"leads_to = {config.leads_to} of {config.states} states",
-                "give at most all of them",
-            )
         found: dict[str, list[float]] = {}
         ranked: dict[str, list[float]] = {}
         for number in range(config.worlds):
