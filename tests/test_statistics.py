@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import special, stats
 from zoo import healthy, rows
 
 from accord.examine import kl, turning, verdict, winrate
@@ -29,6 +29,7 @@ from accord.statistics.means import (
     student_mean,
 )
 from accord.statistics.significance import exchange_p, mcnemar
+from accord.statistics.softmax import log_total, softmax
 
 
 # --- agreement whatever the order -----------------------------------------------------------------
@@ -323,3 +324,13 @@ def test_right_and_wrong_differ_by_shares_of_rises_and_falls() -> None:
     assert sure.low is not None
     assert rare.low is not None
     assert sure.low < rare.low
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_softmax_and_its_total_are_those_of_scipy(axis: int) -> None:
+    logits = np.random.default_rng(1).normal(size=(3, 4, 5)) * 2000
+    logits[0, 0, 0] = -np.inf
+    p, total = softmax(logits, axis)
+    np.testing.assert_allclose(p, special.softmax(logits, axis), atol=1e-12)
+    np.testing.assert_allclose(total, special.logsumexp(logits, axis), rtol=1e-12)
+    np.testing.assert_allclose(log_total(logits, axis), total, rtol=1e-12)

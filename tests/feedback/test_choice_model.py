@@ -42,6 +42,8 @@ def test_comparisons(gap: Array, log_nu: float) -> None:
     found = model.comparison(gap, model.OUTCOMES, log_nu)
     np.testing.assert_allclose(np.exp(found.log_p).sum(0), 1)
     np.testing.assert_allclose(np.exp(found.log_p), found.p)
+    alone = model.comparison_log_p(gap, model.OUTCOMES, log_nu)
+    np.testing.assert_array_equal(alone, found.log_p)
     for outcome in range(3):
         theirs = likelihoods.davidson(
             torch.tensor(gap),
@@ -94,6 +96,7 @@ def test_rankings_and_best_worst_choices(kind: str, u: Array) -> None:
         )
     )
     np.testing.assert_allclose(log_p, theirs.numpy(), atol=1e-10)
+    np.testing.assert_allclose(getattr(model, f"{kind}_log_p")(u), log_p, atol=1e-12)
     np.testing.assert_allclose(slope, slopes(lambda x: choose(x)[0], u), atol=1e-6)
     np.testing.assert_allclose(slope.sum(0), 0, atol=1e-10)  # only differences count
 
@@ -164,6 +167,7 @@ def test_rankings_of_utilities_far_apart_stay_finite_and_right(u: list[float], n
     log_p, slope = model.ranking(given_)
     right = sum(float(given_[s, 0] - logsumexp(given_[s:, 0])) for s in range(len(u) - 1))
     assert log_p[0] == pytest.approx(right, abs=1e-6)
+    assert model.ranking_log_p(given_)[0] == pytest.approx(right, abs=1e-6)
     assert np.isfinite(slope).all()
     assert slope.sum() == pytest.approx(0, abs=1e-9)
     one, other = np.linspace(-1, 1, len(u))[:, None], np.full((len(u), 1), near)

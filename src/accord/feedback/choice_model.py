@@ -25,9 +25,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit, log_expit, logsumexp
+from scipy.special import expit, log_expit
 
 from accord.statistics.intervals import Array, Index
+from accord.statistics.softmax import log_total, softmax
 
 FIRST, SECOND, TIE = 0, 1, 2
 """Outcomes of a comparison, in the order the options are passed."""
@@ -83,14 +84,28 @@ class Compared:
 def comparison(gap: Array, outcome: Array | Index | int, log_nu: float) -> Compared:
     """Terms of each outcome (FIRST, SECOND, TIE) at each gap; both broadcast. log_nu -inf: nobody
     ties."""
-    half = gap / 2
-    top = np.maximum(np.abs(half), log_nu)  # over the largest, so that no weight overflows
-    weights = np.exp(half - top), np.exp(-half - top), np.exp(log_nu - top)
-    total = weights[0] + weights[1] + weights[2]
+    weights, total, log_p = _davidson(gap, outcome, log_nu)
     p = np.stack([weight / total for weight in weights])
     tied, lead = np.equal(outcome, TIE), _LEAD[outcome]
-    log_p = np.where(tied, log_nu, lead * gap) - (top + np.log(total))
     return Compared(log_p, lead - (p[FIRST] - p[SECOND]) / 2, tied - p[TIE], p)
+
+
+def comparison_log_p(gap: Array, outcome: Array | Index | int, log_nu: float) -> Array:
+    """`comparison`'s log P alone."""
+    return _davidson(gap, outcome, log_nu)[2]
+
+
+def _davidson(
+    gap: Array, outcome: Array | Index | int, log_nu: float
+) -> tuple[tuple[Array, Array, Array], Array, Array]:
+    """Weights of first, second and tie over the largest, so that none overflows; their sum; log P
+    of the outcomes."""
+    half = gap / 2
+    top = np.maximum(np.abs(half), log_nu)
+    weights = np.exp(half - top), np.exp(-half - top), np.exp(log_nu - top)
+    total = weights[0] + weights[1] + weights[2]
+    log_p = np.where(np.equal(outcome, TIE), log_nu, _LEAD[outcome] * gap) - (top + np.log(total))
+    return weights, total, log_p
 
 
 @dataclass(frozen=True)
@@ -141,17 +156,35 @@ def ranking(u: Array) -> tuple[Array, Array]:
     top = u.max(0)
     if _far(u, top):
         return _far_ranking(u)
-    weight, slope = np.exp(u - top), np.empty_like(u)
-    left = np.empty_like(u)  # the weight of what remains at each place
-    left[-1] = weight[-1]
-    for place in range(len(u) - 2, -1, -1):
-        left[place] = left[place + 1] + weight[place]
-    log_p, share = -np.log(left[:-1]).sum(0) + (u[:-1] - top).sum(0), np.zeros_like(top)
+    weight, left = _left(u, top)
+    slope, share = np.empty_like(u), np.zeros_like(top)
     for place in range(len(u) - 1):
         share = share + 1 / left[place]
         slope[place] = 1 - weight[place] * share
     slope[-1] = -weight[-1] * share
-    return log_p, slope
+    return _chosen(u, top, left), slope
+
+
+def ranking_log_p(u: Array) -> Array:
+    """`ranking`'s log P alone."""
+    top = u.max(0)
+    return _far_ranking(u)[0] if _far(u, top) else _chosen(u, top, _left(u, top)[1])
+
+
+def _left(u: Array, top: Array) -> tuple[Array, Array]:
+    """Weights over the largest, and of what remains at each place: [K, ...] each."""
+    weight = np.exp(u - top)
+    left = np.empty_like(u)
+    left[-1] = weight[-1]
+    for place in range(len(u) - 2, -1, -1):
+        left[place] = left[place + 1] + weight[place]
+    return weight, left
+
+
+def _chosen(u: Array, top: Array, left: Array) -> Array:
+    """log P of a ranking."""
+    log_p: Array = (u[:-1] - top).sum(0) - np.log(left[:-1]).sum(0)
+    return log_p
 
 
 def ranking_bend(u: Array, one: Array, other: Array) -> tuple[Array, Array, Array]:
@@ -188,14 +221,14 @@ def _choices(u: Array) -> list[Array]:
     """P of each of those that remain at every place of a ranking but the last: [K - s, ...]
     each."""
     remaining = (u[place:] for place in range(len(u) - 1))
-    return [np.exp(rest - logsumexp(rest, axis=0, keepdims=True)) for rest in remaining]
+    return [softmax(rest, 0)[0] for rest in remaining]
 
 
 def _far_ranking(u: Array) -> tuple[Array, Array]:
     """`ranking`, each choice over its own largest weight: K^2 exponentials, and none vanishes."""
     log_p, slope = np.zeros(u.shape[1:]), np.zeros_like(u)
     for place, p in enumerate(_choices(u)):
-        log_p += u[place] - logsumexp(u[place:], axis=0)
+        log_p += u[place] - log_total(u[place:], 0)
         slope[place] += 1
         slope[place:] -= p
     return log_p, slope
@@ -217,7 +250,7 @@ def best_worst_bend(u: Array, one: Array, other: Array) -> tuple[Array, Array, A
     """The same of a choice of the best, given first, and the worst, given last."""
     bends = [np.zeros(u.shape[1:]) for _ in range(3)]
     for logits, first in ((u, 0), (-u, 1)):
-        p = np.exp(logits[first:] - logsumexp(logits[first:], axis=0, keepdims=True))
+        p, _ = softmax(logits[first:], 0)
         a, b = one[first:], other[first:]
         m, n = (p * a).sum(0), (p * b).sum(0)
         for bend, part in zip(bends, (p * a * a, p * a * b, p * b * b), strict=True):
@@ -230,13 +263,18 @@ def best_worst_bend(u: Array, one: Array, other: Array) -> tuple[Array, Array, A
 
 def best_worst(u: Array) -> tuple[Array, Array]:
     """(log P [...], slopes [K, ...]) of the best, given first, and the worst, given last."""
-    best = u - logsumexp(u, axis=0, keepdims=True)
-    worst = -u[1:] - logsumexp(-u[1:], axis=0, keepdims=True)
-    slope = -np.exp(best)
+    (best, log_best), (worst, log_worst) = softmax(u, 0), softmax(-u[1:], 0)
+    slope = -best
     slope[0] += 1
-    slope[1:] += np.exp(worst)
+    slope[1:] += worst
     slope[-1] -= 1
-    return best[0] + worst[-1], slope
+    return u[0] - log_best - u[-1] - log_worst, slope
+
+
+def best_worst_log_p(u: Array) -> Array:
+    """`best_worst`'s log P alone."""
+    log_p: Array = u[0] - log_total(u, 0) - u[-1] - log_total(-u[1:], 0)
+    return log_p
 
 
 @dataclass(frozen=True)

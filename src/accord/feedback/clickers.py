@@ -17,7 +17,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import logsumexp
 
 from accord.feedback.crowd_likelihood import (
     CrowdJudgement,
@@ -28,6 +27,7 @@ from accord.feedback.crowd_likelihood import (
 )
 from accord.seeds import generator
 from accord.statistics.intervals import Array
+from accord.statistics.softmax import log_total, softmax
 
 FALSE = 0.05
 """Of the named, how many may be honest."""
@@ -111,7 +111,7 @@ class Mixture:
         centre, width = float(np.median(best[best > 0])) if (best > 0).any() else 1.0, 0.5
         for _ in range(ROUNDS):
             joint_A3, honest_AK, contrary_AK = _joint(log_AK, shares, centre, width)
-            p_A3 = np.exp(joint_A3 - logsumexp(joint_A3, axis=1, keepdims=True))
+            p_A3 = softmax(joint_A3, 1)[0]
             weight_K = p_A3[:, 0] @ honest_AK + (p_A3[:, 2] @ contrary_AK)[::-1]
             total = weight_K.sum() + 1.0
             before, centre = centre, float((weight_K @ GRID + 1.2) / total)
@@ -132,10 +132,9 @@ def _joint(log_AK: Array, shares: Array, centre: float, width: float) -> tuple[A
     parts, posteriors = [], []
     for middle in (centre, -centre):
         log_K = -(((GRID - middle) / width) ** 2) / 2
-        both = log_AK + log_K - logsumexp(log_K)
-        evidence = logsumexp(both, axis=1)
+        posterior_AK, evidence = softmax(log_AK + log_K - log_total(log_K, 0), 1)
         parts.append(evidence)
-        posteriors.append(np.exp(both - evidence[:, None]))
+        posteriors.append(posterior_AK)
     columns = [parts[0], log_AK[:, ZERO], parts[1]]
     return np.log(shares) + np.stack(columns, axis=1), posteriors[0], posteriors[1]
 
@@ -164,15 +163,14 @@ class _Others:
         prompt_G, self.annotator_G, counts = data.pairs
         log_TQ = log_probabilities(x, data, theta_KQ)
         log_GQ = (data.counts @ log_TQ)[prompt_G] - counts @ log_TQ
-        self.log_GQ = log_GQ - logsumexp(log_GQ, axis=1, keepdims=True)
+        self.log_GQ = log_GQ - log_total(log_GQ, 1)[:, None]
 
     def of_pairs(self, data: DistinctJudgements, b: float) -> Array:
         """log P of what each annotator said about each prompt, were asinh beta b: [G]. The pairs of
         `data` are those this was made of."""
         x = np.concatenate([np.full(self.people, np.sinh(b)), self.x[self.people :]])
         own_GQ = data.pairs.counts @ log_probabilities(x, data, self.theta_KQ)
-        found: Array = logsumexp(self.log_GQ + own_GQ, axis=1)
-        return found
+        return log_total(self.log_GQ + own_GQ, 1)
 
     def evidence(self, data: DistinctJudgements, b: float) -> Array:
         """The same over all prompts: [A]."""
@@ -203,7 +201,7 @@ def _power(
     for number in np.unique(number_A):
         log_DK = number * ratio_KG.mean(1) + np.sqrt(number) * apart_DK
         log_D3 = _joint(log_DK, mixture.shares_3, mixture.centre, mixture.width)[0]
-        p_D3 = np.exp(log_D3 - logsumexp(log_D3, axis=1, keepdims=True))
+        p_D3 = softmax(log_D3, 1)[0]
         power[number_A == number] = (_false(p_D3) <= most).mean()
     return power
 

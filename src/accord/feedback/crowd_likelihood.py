@@ -8,7 +8,7 @@ comparisons of two options come down to six per annotator.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -23,9 +23,12 @@ from accord.feedback.choice_model import (
     TIE,
     best_worst,
     best_worst_bend,
+    best_worst_log_p,
     comparison,
+    comparison_log_p,
     ranking,
     ranking_bend,
+    ranking_log_p,
     utility,
 )
 from accord.statistics.intervals import Array, Index
@@ -256,7 +259,39 @@ def fit_crowd(data: DistinctJudgements, options: int) -> tuple[PopulationPosteri
 def log_probabilities(x: Array, data: DistinctJudgements, theta_KQ: Array) -> Array:
     """log P of every distinct judgement at every point, by x = rationalities, side biases and log
     nu: [T, Q]."""
-    return _tables(x, data, theta_KQ, bends=False)[0]
+    parts = [_log_p(x, block, theta_KQ, data.annotators) for block in data.blocks]
+    return np.concatenate(parts) if len(parts) > 1 else parts[0]
+
+
+def _log_p(x: Array, block: _Block, theta_KQ: Array, people: int) -> Array:
+    log_p = np.empty((len(block.tied_T), theta_KQ.shape[1]))
+    for part, _, _, u_KTQ in _utilities(x, block, theta_KQ, people):
+        if block.best_worst:
+            log_p[part] = best_worst_log_p(u_KTQ)
+        elif len(u_KTQ) == 2:
+            gap = u_KTQ[0] - u_KTQ[1]
+            log_p[part] = comparison_log_p(gap, _outcome(block, part), float(x[-1]))
+        else:
+            log_p[part] = ranking_log_p(u_KTQ)
+    return log_p
+
+
+def _outcome(block: _Block, part: slice) -> Index:
+    """Of comparisons: [T, 1]."""
+    return np.where(block.tied_T[part, None], TIE, FIRST)
+
+
+def _utilities(
+    x: Array, block: _Block, theta_KQ: Array, people: int
+) -> Iterator[tuple[slice, Array, Array, Array]]:
+    """By chunks of judgements: which, their options' rewards [K, T, Q], places [K, T, 1] and
+    utilities [K, T, Q]."""
+    beta, gamma = x[:people], x[people : 2 * people]
+    for start in range(0, len(block.tied_T), CHUNK):
+        part = slice(start, start + CHUNK)
+        theta, place = theta_KQ[block.option_KT[:, part]], block.place_KT[:, part, None]
+        who = block.annotator_T[part]
+        yield part, theta, place, utility(theta, place, beta[who][:, None], gamma[who][:, None])
 
 
 def _evidence(data: DistinctJudgements, logp_TQ: Array) -> tuple[float, Array]:
@@ -278,20 +313,11 @@ def _tables(x: Array, data: DistinctJudgements, theta_KQ: Array, bends: bool) ->
 
 
 def _table(x: Array, block: _Block, theta_KQ: Array, people: int, bends: bool) -> list[Array]:
-    beta, gamma, log_nu = x[:people], x[people : 2 * people], float(x[-1])
     size = len(block.tied_T), theta_KQ.shape[1]
     tables = [np.zeros(size) for _ in range(10 if bends else 4)]
-    for start in range(0, len(block.tied_T), CHUNK):
-        part = slice(start, start + CHUNK)
-        theta, place, who = (
-            theta_KQ[block.option_KT[:, part]],
-            block.place_KT[:, part, None],
-            block.annotator_T[part],
-        )
-        u_KTQ = utility(theta, place, beta[who][:, None], gamma[who][:, None])
+    for part, theta, place, u_KTQ in _utilities(x, block, theta_KQ, people):
         if len(u_KTQ) == 2 and not block.best_worst:
-            outcome = np.where(block.tied_T[part, None], TIE, FIRST)
-            terms = comparison(u_KTQ[0] - u_KTQ[1], outcome, log_nu)
+            terms = comparison(u_KTQ[0] - u_KTQ[1], _outcome(block, part), float(x[-1]))
             apart, placed = theta[0] - theta[1], place[0] - place[1]
             found = [terms.log_p, terms.slope * apart, terms.slope * placed, terms.slope_nu]
             if bends:
