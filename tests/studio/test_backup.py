@@ -255,7 +255,7 @@ def test_an_older_backup_is_upgraded(
     made = project(db, pairs(2))
     db.close()
     with connected(db.url) as connection:  # as revision 0003 had it
-        for column in ("tools", "chat_template_kwargs", "weight"):
+        for column in ("tools", "chat_template_kwargs", "weight", "assistance"):
             connection.execute(text(f"ALTER TABLE item DROP COLUMN {column}"))
         connection.execute(text("DROP TABLE password_link"))
         connection.execute(text("UPDATE alembic_version SET version_num = '0003'"))

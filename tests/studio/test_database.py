@@ -49,8 +49,8 @@ def _defaults(_: Any, inspected: Any, column: Any, found: str | None, *__: Any) 
 
 
 def test_the_migrations_make_the_tables_of_the_code(bare_url: str) -> None:
-    assert migrate(bare_url) == "0005"
-    assert migrate(bare_url) == "0005"
+    assert migrate(bare_url) == "0006"
+    assert migrate(bare_url) == "0006"
     made = engine(bare_url)
     with made.connect() as connection:
         context = MigrationContext.configure(
@@ -68,7 +68,7 @@ def test_several_processes_upgrade_at_once(bare_url: str) -> None:
     for process in processes:
         process.join(120)
     assert [process.exitcode for process in processes] == [0, 0, 0]
-    assert check_revision(bare_url) == "0005"
+    assert check_revision(bare_url) == "0006"
 
 
 def test_a_newer_database_is_refused(url: str) -> None:

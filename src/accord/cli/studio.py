@@ -14,14 +14,19 @@ from accord.cli.progress import RunProgress
 from accord.cli.studio_chat import ChatSettings, application
 from accord.cli.terminal import safe_text
 from accord.errors import ConfigError
+from accord.feedback.assistance_plan import ENOUGH
 from accord.feedback.formats.card import card_paths
+from accord.feedback.words import counted
 from accord.files import digest, write_json, write_text
 from accord.studio.delivery import exporting
 from accord.studio.delivery.archive import Manifest
 from accord.studio.delivery.backup import back_up
 from accord.studio.delivery.restoring import restore
+from accord.studio.people.members import settings_of
 from accord.studio.people.openid import OpenIdSettings
-from accord.studio.projects import editing, importing
+from accord.studio.projects import editing, importing, studies
+from accord.studio.projects.settings import AssistanceStudy
+from accord.studio.projects.studies import StudyPower
 from accord.studio.server import HERE, OIDC_SECRET, Serving, check_port, serve
 from accord.studio.storage import events
 from accord.studio.storage.database import (
@@ -30,6 +35,7 @@ from accord.studio.storage.database import (
     open_existing,
 )
 from accord.studio.storage.engines import parse_url, safe_url
+from accord.studio.storage.tables import Project
 
 
 def run_studio(wanted: Serving, open_browser: bool, chat: ChatSettings | None) -> None:
@@ -109,14 +115,39 @@ def export_project(
 def import_into(database: str, project: str, source: Path) -> None:
     """Add a file's items and judgements; print what became of them."""
     with closing(open_existing(database)) as db:
-        done = importing.import_file(db, _project(db, project), source)
+        found = _project(db, project)
+        done = importing.import_file(db, found, source)
+        with db.read() as session:
+            settings = settings_of(session.get_one(Project, found))
+            study = studies.study_power(session, found, settings)
     click.echo(f"{project}: {done.items.new:,} new items, {done.items.duplicates:,} there already")
     click.echo(
         f"  {done.answers:,} judgements ({done.extra:,} beyond the overlap), {done.repeated:,} "
         "there already"
     )
     for reason, count in {**done.items.bad, **done.left_out}.items():
-        click.echo(f"  left out {count:,}: {safe_text(reason)}")
+        first = done.items.first_bad.get(reason)
+        where = "" if first is None else f" (first: {first})"
+        click.echo(f"  left out {count:,}: {safe_text(reason)}{where}")
+    if study is not None and settings.assistance is not None:
+        _say_study(study, settings.assistance)
+
+
+def _say_study(study: StudyPower, asked: AssistanceStudy) -> None:
+    """What a study of assistance can show."""
+    items = counted(study.items, "item")
+    click.echo(f"study: {items} with claims, {counted(study.judgements, 'judgement')}")
+    if study.power is None:
+        click.secho("  no arm is without help: no uplift can be measured", fg="yellow")
+        return
+    what = f"an uplift of {asked.uplift:g} on {asked.baseline:g}"
+    click.echo(f"  power to show {what}: {study.power:.0%}")
+    if not study.enough:
+        click.secho(
+            f"  under-powered (below {ENOUGH:.0%}): it takes about {study.needed:,} items with"
+            " claims at this overlap; see accord feedback plan --assistance",
+            fg="yellow",
+        )
 
 
 def back_up_studio(database: str, destination: Path, media: Path | None, force: bool) -> None:

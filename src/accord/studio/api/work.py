@@ -89,7 +89,7 @@ class UndoOut(BaseModel):
 def next_item(api: ApiDep, access: Worker) -> Any:
     """The item the caller holds, or the best free one; asking twice gives the same."""
     served = assigning.next_view(
-        api.db, access.project.id, access.me.id, present=blinding.note_masks
+        api.db, access.project.id, access.me.id, present=blinding.note_masks, assisted=False
     )
     if isinstance(served, Nothing):
         return asdict(served)

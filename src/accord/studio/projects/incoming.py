@@ -14,6 +14,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from accord.errors import AccordError, DataError
+from accord.feedback.assisting import ClaimGiven, FlawGiven
 from accord.feedback.formats import read_feedback
 from accord.feedback.formats.columns import RowError, check_consent
 from accord.feedback.formats.reading import LOCAL, Bounds, RowsRead, read_rows
@@ -27,6 +28,7 @@ from accord.feedback.records import (
     problem,
     to_json,
 )
+from accord.studio.projects import studies
 from accord.studio.projects.settings import WITHOUT_GOLD, ProjectSettings
 from accord.studio.queue import answers
 from accord.studio.storage import plain
@@ -56,8 +58,8 @@ class OptionIn(BaseModel):
 
 class ItemIn(BaseModel):
     """An item as a file or a program gives it. gold: the right answer, as the browser would send
-    it; options may be named in it by place, 1 for the first. tools, chat_template_kwargs, weight:
-    as in a feedback record."""
+    it; options may be named in it by place, 1 for the first. claims, flaws: of a critic, and known
+    ones, in a study of assistance. tools, chat_template_kwargs, weight: as in a feedback record."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -66,6 +68,8 @@ class ItemIn(BaseModel):
     tools: list[dict[str, Any]] = Field(default_factory=list)
     chat_template_kwargs: dict[str, Any] = Field(default_factory=dict)
     weight: float = Field(1.0, ge=0, allow_inf_nan=False)
+    claims: list[ClaimGiven] | None = None
+    flaws: list[FlawGiven] | None = None
     gold: dict[str, Any] | None = None
     purpose: Literal["work", "gold", "screening"] | None = None
     categories: list[str] = Field(default_factory=list)
@@ -116,6 +120,7 @@ def checked(raw: Mapping[str, Any] | ItemIn, settings: ProjectSettings) -> dict[
         "prompt": prompt,
         "options": options,
         "gold": gold,
+        "assistance": _assistance(item, options, settings),
         "tools": item.tools,
         "chat_template_kwargs": item.chat_template_kwargs,
         "weight": item.weight,
@@ -134,6 +139,20 @@ def _key(
     return content_id(
         *parts, *(beside for beside in (item.tools, item.chat_template_kwargs) if beside)
     )
+
+
+def _assistance(
+    item: ItemIn, options: list[dict[str, Any]], settings: ProjectSettings
+) -> dict[str, Any] | None:
+    """The item's part in a study. Raises BadItem where a claim does not stand in its text."""
+    if item.claims is None and item.flaws is None:
+        return None
+    if settings.assistance is None:
+        raise BadItem("claims and flaws are for projects with the setting `assistance`")
+    try:
+        return studies.part_of(item.claims or [], item.flaws, options)
+    except DataError as error:
+        raise BadItem(f"{error.message} ({error.fix})") from None
 
 
 def _option(option: OptionIn) -> dict[str, Any]:
@@ -367,7 +386,7 @@ def _own_row(row: Mapping[str, Any]) -> dict[str, Any]:
     for name in ("priority", "weight"):
         if isinstance(item_row.get(name), str):
             item_row[name] = _number(name, item_row[name])
-    for name in (*_BESIDE, "meta"):
+    for name in (*_BESIDE, "meta", "claims", "flaws"):
         if isinstance(item_row.get(name), str):
             item_row[name] = _json(name, item_row[name])
     unknown = {

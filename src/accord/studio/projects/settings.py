@@ -24,6 +24,8 @@ OPTIONS: dict[str, tuple[int, int]] = {
 """Task -> fewest and most options of an item; one option where the task is not named."""
 WITHOUT_GOLD = ("critique", "correction", "demonstration", "chat")
 """Tasks whose answers are words: no answer can be called the right one."""
+ASSISTED = ("comparison", "ranking", "best_worst", "rating", "thumb", "flags", "spans")
+"""Tasks beside which a critic's claims can be shown."""
 
 ATTRIBUTES = ("age", "gender", "languages", "country", "education", "expertise", "background")
 """What people may say about themselves, in their own words; nothing is asked for, nothing is
@@ -81,6 +83,43 @@ class Qualification(Settings):
     pass_share: float = Field(0.8, gt=0, le=1, description="Share that must be right.")
 
 
+class ArmWeights(Settings):
+    """How often each arm comes, relative to the others."""
+
+    none: int = Field(1, ge=0, le=9, description="No claims.")
+    critique: int = Field(1, ge=1, le=9, description="The critic's claims.")
+    placebo: int = Field(1, ge=0, le=9, description="The same words about other passages.")
+
+    @model_validator(mode="after")
+    def _compared(self) -> ArmWeights:
+        if not self.none and not self.placebo:
+            raise ValueError("critique alone compares nothing: give none or placebo a weight")
+        return self
+
+
+class AssistanceStudy(Settings):
+    """Claims of a critic beside the work, in arms drawn at random."""
+
+    arms: ArmWeights = Field(default_factory=ArmWeights, description="Shares of the arms.")
+    look_seconds: float = Field(
+        10, ge=0, le=600, description="First look: seconds before claims, unless an answer stands."
+    )
+    baseline: float = Field(
+        0.5, gt=0, lt=1, description="Share of flaws expected to be found unaided: for the power."
+    )
+    uplift: float = Field(
+        0.15, gt=0, lt=1, description="Difference that the study should show: for the power."
+    )
+
+    @model_validator(mode="after")
+    def _possible(self) -> AssistanceStudy:
+        if self.baseline + self.uplift >= 1:
+            raise ValueError(
+                f"an uplift of {self.uplift:g} on {self.baseline:g} is a share of 1 or more"
+            )
+        return self
+
+
 class ProjectSettings(Settings):
     """Everything that is set about a project."""
 
@@ -134,6 +173,10 @@ class ProjectSettings(Settings):
         0.0, ge=0, le=0.5, description="Share of items with known answers among those served."
     )
     qualification: Qualification | None = Field(None, description="Screening before the work.")
+
+    assistance: AssistanceStudy | None = Field(
+        None, description="Show claims of a critic, and measure whether they help."
+    )
 
     categories: list[Category] = Field(
         default_factory=list, max_length=40, description="Sensitive content."
@@ -198,6 +241,10 @@ class ProjectSettings(Settings):
             )
         if self.strength and self.task not in ("comparison", "clips", "chat"):
             raise ValueError(f"strength is asked of comparisons, the task is {self.task}")
+        if self.assistance is not None and self.task not in ASSISTED:
+            raise ValueError(
+                f"assistance is for the tasks {', '.join(ASSISTED)}, the task is {self.task}"
+            )
         if self.task in WITHOUT_GOLD and (self.gold_rate or self.qualification):
             raise ValueError(
                 f"gold_rate and qualification need known answers, which the task {self.task} "

@@ -18,11 +18,12 @@ from sqlalchemy import ColumnElement, Table, bindparam, exists, func, insert, se
 from sqlalchemy.orm import Session
 
 from accord.errors import ConfigError
-from accord.studio.errors import NotHere
+from accord.studio.errors import NotAllowed, NotHere
 from accord.studio.people import members, wellbeing
 from accord.studio.people.members import Person
+from accord.studio.projects import studies
 from accord.studio.projects.settings import ProjectSettings
-from accord.studio.queue import claims
+from accord.studio.queue import answers, claims
 from accord.studio.queue.submission import Receipt, exclude, submit, undo, withdraw
 from accord.studio.queue.views import check_lease, draw_order, hold, new_lease, own_view
 from accord.studio.storage import events
@@ -31,7 +32,7 @@ from accord.studio.storage.tables import Answer, Item, Slot, View
 
 __all__ = [
     "SKIP_REASONS", "Beat", "Nothing", "Receipt", "Served", "add_turn", "as_served", "exclude",
-    "heartbeat", "next_view", "peek", "progress",
+    "heartbeat", "next_view", "open_claims", "peek", "progress",
     "reopen_expired", "save_draft", "skip", "submit", "undo", "withdraw",
 ]  # fmt: skip
 SkipReason = Literal[
@@ -48,11 +49,12 @@ what was masked."""
 
 @dataclass(frozen=True)
 class Served:
-    """An item as one annotator gets it. Nothing here says whether its answer is known.
+    """An item as one annotator gets it. Nothing here says whether its answer is known; what
+    `assistance` knows of it is for `tasks.helping` alone.
 
     options: {id, content, producer, steps where given} in canonical order; order: option ids as
     shown; shown: all that is stored about the showing ("order", a presenter's keys, "turns" of a
-    live chat).
+    live chat, "assist" of a study); assistance: the item's part in a study.
     """
 
     view_id: int
@@ -70,6 +72,8 @@ class Served:
     resumed: bool
     tools: list[dict[str, Any]] = field(default_factory=list)
     chat_template_kwargs: dict[str, Any] = field(default_factory=dict)
+    served_at: float = 0.0
+    assistance: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -97,9 +101,10 @@ def next_view(
     account_id: int,
     lease_seconds: float | None = None,
     present: Presenter | None = None,
+    assisted: bool = True,
 ) -> Served | Nothing:
     """The view the annotator has open, or the best free item, leased to them (for the project's
-    lease time).
+    lease time). assisted: it takes part in the project's study, if that is one.
 
     Raises NotHere without a project or membership, NotAllowed for who may not judge.
     """
@@ -107,13 +112,18 @@ def next_view(
     def work(session: Session) -> Served | Nothing:
         person = members.enter(session, project_id, account_id)
         lease = person.settings.lease_seconds if lease_seconds is None else lease_seconds
-        return _next(session, person, db.now(), lease, present)
+        return _next(session, person, db.now(), lease, present, assisted)
 
     return db.transact(work)
 
 
 def _next(
-    session: Session, person: Person, now: float, lease: float, present: Presenter | None
+    session: Session,
+    person: Person,
+    now: float,
+    lease: float,
+    present: Presenter | None,
+    assisted: bool,
 ) -> Served | Nothing:
     refused = _refused(session, person, now)
     if refused is not None:
@@ -133,13 +143,13 @@ def _next(
         item = claims.unseen(session, person, purpose)
         if item is not None:
             slot_id = claims.own_slot(session, item, person.account_id)
-            return _serve_new(session, person, item, slot_id, now, lease, present)
+            return _serve_new(session, person, item, slot_id, now, lease, present, assisted)
     if claimed is None:
         return Nothing(
             "not_qualified",
             "There are too few screening items; please tell the project's manager.",
         )
-    return _serve_new(session, person, claimed, claimed.slot_id, now, lease, present)
+    return _serve_new(session, person, claimed, claimed.slot_id, now, lease, present, assisted)
 
 
 _BEGUN = (
@@ -227,6 +237,7 @@ def _serve_new(
     now: float,
     lease: float,
     present: Presenter | None,
+    assisted: bool,
 ) -> Served:
     """item: an Item, or a row with the columns that `claims.claim` gives."""
     ids = [o["id"] for o in item.options]
@@ -237,7 +248,8 @@ def _serve_new(
         if present
         else {}
     )
-    shown, token = {"order": order, **extra}, new_lease()
+    study = studies.drawn(session, person, item) if assisted else {}
+    shown, token = {"order": order, **extra, **study}, new_lease()
     inserted = session.execute(
         _NEW_VIEW,
         {
@@ -263,7 +275,7 @@ def _serve_new(
         item.key,
         person.public,
         now,
-        {"view": view_id, "order": order},
+        {"view": view_id, "order": order} | ({"arm": study["assist"]["arm"]} if study else {}),
     )
     return Served(
         view_id,
@@ -281,6 +293,8 @@ def _serve_new(
         False,
         item.tools,
         item.chat_template_kwargs,
+        now,
+        item.assistance,
     )
 
 
@@ -319,6 +333,8 @@ def as_served(view: View, item: Item, resumed: bool = True) -> Served:
         resumed,
         item.tools,
         item.chat_template_kwargs,
+        view.served_at,
+        item.assistance,
     )
 
 
@@ -387,6 +403,44 @@ def add_turn(
         view.shown = {**view.shown, "turns": turns}
 
     db.transact(work)
+
+
+def open_claims(
+    db: Database,
+    project_id: int,
+    account_id: int,
+    view_id: int,
+    lease: str,
+    active_seconds: float,
+    answer: dict[str, Any] | None = None,
+) -> Served:
+    """The first look is over: the claims may be shown from now on. answer: a first one, which is
+    not kept; without one the look takes as long as the settings say. Raises NotAllowed before,
+    AnswerError for an answer that cannot stand."""
+
+    def work(session: Session) -> Served:
+        now = db.now()
+        person, view = own_view(session, account_id, view_id, project_id)
+        check_lease(view, lease)
+        item = session.get_one(Item, view.item_id)
+        study, assist = person.settings.assistance, view.shown.get("assist")
+        if study is None or assist is None:
+            raise NotAllowed("this item has no claims to show")
+        if assist["opened"] is None:
+            if answer is not None:
+                order = view.shown["order"]
+                answers.judge(person.settings, item.options, answer, None, item.prompt, order)
+            elif now - view.served_at < study.look_seconds:
+                raise NotAllowed(
+                    f"claims come after a first look of {study.look_seconds:g} seconds",
+                    "look first, or enter a first answer",
+                )
+            opened = wellbeing.active_total(view, active_seconds, now)
+            view.shown = {**view.shown, "assist": {**assist, "opened": opened}}
+            session.flush()
+        return as_served(view, item)
+
+    return db.transact(work)
 
 
 def skip(

@@ -126,6 +126,15 @@ class PageQuestion(QuestionIn):
     view: View | None = None
 
 
+class PageClaims(Body):
+    """The first look is over. answer: a first one, if one stands; it is not kept."""
+
+    view: View
+    lease: Lease
+    active_seconds: Seconds = Field(0, description="Total so far.")
+    answer: dict[str, Any] | None = None
+
+
 class PageTurn(Body):
     """A message of a live chat, and how each turn before went on."""
 

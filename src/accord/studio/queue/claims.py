@@ -62,7 +62,7 @@ WANTED = (
 BEST = (Item.priority.desc(), Item.draw.desc())
 _COLUMNS = (
     Item.id, Item.key, Item.draw, Item.prompt, Item.options, Item.tools, Item.chat_template_kwargs,
-    Item.categories,
+    Item.categories, Item.assistance,
 )  # fmt: skip
 _CLAIM = (
     select(Slot.id.label("slot_id"), *_COLUMNS)

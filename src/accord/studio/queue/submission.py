@@ -4,7 +4,7 @@ commit."""
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, cast
 
@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from accord.studio.errors import Conflict, NotAllowed, NotHere
 from accord.studio.people import wellbeing
 from accord.studio.people.members import Person, settings_of
+from accord.studio.projects import studies
 from accord.studio.queue import answers, claims
 from accord.studio.queue.views import hold, new_lease, own_view
 from accord.studio.storage import events
@@ -118,6 +119,7 @@ def _store(
     if view.state != "served":
         raise Conflict(f"this item was {view.state} already", "reload the page to see what is next")
     item = claims.lock_item(session, view.item_id)
+    given, said = studies.taken(view, item, given)
     judged = answers.judge(
         person.settings,
         item.options,
@@ -126,6 +128,9 @@ def _store(
         item.prompt,
         view.shown["order"],
     )
+    if said:
+        judged = replace(judged, answer={**judged.answer, "claims": said})
+    correct = answers.is_correct(item.gold, judged.answer)
     active = wellbeing.active_total(view, timing.active_seconds, now)
     answer_id = secrets.token_urlsafe(12)
     records = judged.records(
@@ -138,7 +143,7 @@ def _store(
         guideline=f"{person.slug}@{view.guideline}",
         active_seconds=active,
         created_at=datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds"),
-        meta=_meta(person, view, item, timing),
+        meta=_meta(person, view, item, timing) | studies.record_of(view, item, said, correct),
     )
     slot, last = claims.slot_for_answer(session, view, now)
     session.execute(
@@ -154,7 +159,7 @@ def _store(
             "answer": judged.answer,
             "extra": slot is None,
             "records": [r.model_dump(mode="json") for r in records],
-            "correct": answers.is_correct(item.gold, judged.answer),
+            "correct": correct,
             "state": "live",
             "created_at": now,
             "active_seconds": active,

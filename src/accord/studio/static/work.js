@@ -1,4 +1,5 @@
 // The work page: fetch an item, show it, keep what is entered, send it, take it back.
+import { Assist } from "./assist.js";
 import { Beside, START } from "./beside.js";
 import { Clock } from "./clock.js";
 import * as dialogs from "./dialogs.js";
@@ -55,6 +56,9 @@ function show(view) {
     setBeside: (beside, told = "", merge = null) => change({ ...item.state, beside }, told, merge),
     press: (key) => pressKey(key), post: (path, body) => post(base + path, body), keep: saveDraft,
     redraw: () => item.draw?.(), here: () => item?.ctx === ctx, // false once the item was sent or skipped
+    said: () => item.state.said, setSaid: (said, told) => veil.covers || change({ ...item.state, said }, told),
+    firstAnswer: () => (unanswered() === null ? answered() : null), seconds: () => { clock.tick(); return Math.round(clock.active * 100) / 100; },
+    rebuild: () => { build(); if (document.activeElement === document.body) screen.focus({ preventScroll: true }); },
     again: (main) => {
       item.history = []; item.state = { ...item.state, main }; keepHere(); build(); saveDraft();
       if (document.activeElement === document.body) screen.focus({ preventScroll: true });
@@ -62,6 +66,8 @@ function show(view) {
   };
   item = { view, ctx, history: [], inputs: {}, sent: false };
   item.beside = new Beside(ctx);
+  item.assist = new Assist(ctx);
+  Assist.clear();
   item.state = begin(view, ctx);
   clock.begin(view.active_seconds);
   busy = false;
@@ -75,12 +81,12 @@ function show(view) {
 
 /** What was entered before: here, or kept by the server, or an answer that was taken back. */
 function begin(view, ctx) {
-  const fresh = { main: task.start(ctx), beside: START };
+  const fresh = { main: task.start(ctx), beside: START, said: [] };
   const here = store.get(draftName(view.view));
   const kept = here ?? view.draft?.state;
   try {
-    if (kept) return { main: { ...fresh.main, ...(task.mend ? task.mend(kept.main, ctx) : kept.main) }, beside: { ...START, ...kept.beside } };
-    if (view.draft?.answer) return { main: task.from(view.draft.answer, ctx), beside: item.beside.from(view.draft.answer) };
+    if (kept) return { main: { ...fresh.main, ...(task.mend ? task.mend(kept.main, ctx) : kept.main) }, beside: { ...START, ...kept.beside }, said: kept.said ?? [] };
+    if (view.draft?.answer) return { main: task.from(view.draft.answer, ctx), beside: item.beside.from(view.draft.answer), said: view.draft.answer.claims ?? [] };
   } catch { hint(t("work.draft_lost"), true); }
   return fresh;
 }
@@ -101,13 +107,13 @@ function build() {
   ctx.bar = el("div", { class: "choices", role: "group", "aria-label": t("work.answer") });
   ctx.cards = [];
   item.actions = task.actions(ctx);
-  const drawTask = task.mount(ctx), drawBeside = item.beside.mount();
+  const drawTask = task.mount(ctx), drawBeside = item.beside.mount(), drawAssist = item.assist.mount();
   const question = settings.question || t(`task.question.${settings.task}`);
   screen.replaceChildren(...(prompt.length ? [el("section", { class: "prompt", "aria-label": t("work.prompt") }, ...prompt)] : []),
     el("div", { class: "asked" }, el("p", { class: "question", dir: settings.question ? ctx.direction : null, text: question }), keyed("v", t("work.source"), { class: "quiet", on: { click: source } })), ctx.host);
   screen.tabIndex = -1;
   const drawBar = buildBar();
-  item.draw = () => { drawTask(item.state.main); drawBeside(item.state.beside); drawBar(); };
+  item.draw = () => { drawTask(item.state.main); drawBeside(item.state.beside); drawAssist(item.state.said); drawBar(); };
   item.draw();
   veil.cover(view, screen, () => skip(), hint);
 }
@@ -133,8 +139,10 @@ function buildBar() {
   };
 }
 
-function touched() { return task.touched(item.state.main, item.ctx) || item.beside.touched(item.state.beside); }
-function missing() { return task.missing(item.state.main, item.ctx) ?? item.beside.missing(item.state.beside); }
+function touched() { return task.touched(item.state.main, item.ctx) || item.beside.touched(item.state.beside) || item.assist.touched(item.state.said); }
+function unanswered() { return task.missing(item.state.main, item.ctx) ?? item.beside.missing(item.state.beside); }
+function missing() { return unanswered() ?? item.assist.missing(); }
+function answered() { return { ...task.answer(item.state.main, item.ctx), ...item.beside.answer(item.state.beside) }; }
 
 /** A change of state: into the history (typing makes one step), onto the screen, into the draft. */
 function change(state, told = "", merge = null) {
@@ -192,6 +200,7 @@ function move(step) {
 
 const COMMANDS = {
   Enter: () => submit(), z: () => undoOrTakeBack(), s: () => skip(), u: () => skip("unsure"), g: () => showGuideline(), "?": () => showHelp(), b: () => veil.reveal(), v: () => source(),
+  c: () => veil.covers || item.assist.next(), y: () => item.assist.say("y"), n: () => item.assist.say("n"), x: () => item.assist.say("x"),
   j: () => move(1), k: () => move(-1), ArrowRight: () => move(rtl ? -1 : 1), ArrowLeft: () => move(rtl ? 1 : -1),
   f: () => item.beside.chips?.buttons[0].focus(), e: () => (task.edit ? task.edit(item.ctx) : item.beside.area?.focus()),
 };
@@ -235,7 +244,7 @@ async function submit() {
   screen.setAttribute("aria-busy", "true");
   const body = {
     key: randomKey(), view: item.view.view, lease: item.view.lease,
-    answer: { ...task.answer(item.state.main, item.ctx), ...item.beside.answer(item.state.beside) }, timing: clock.timing(mainDevice(), config.interface),
+    answer: { ...answered(), ...item.assist.answer(item.state.said) }, timing: clock.timing(mainDevice(), config.interface),
   };
   outbox.add(body);
   try {
@@ -367,7 +376,7 @@ function showGuideline() { dialogs.guideline(t, `${base}/guideline`); }
 async function showHelp() {
   const rule = t("work.time_rule", { minutes: Math.round(config.idle_seconds / 60) });
   const keys = [...item.actions.filter((a, n, all) => !a.group || all.findIndex((b) => b.group === a.group) === n).map((a) => [a.group ? "0–9" : a.key, a.label]),
-    ["j k", t("key.move")], ["e", t("key.edit")], ["f", t("key.flag")], ["u", t("key.unsure")], ["s", t("key.skip")], ["z", t("key.undo")], ["g", t("key.guideline")], ["b", t("key.reveal")], ["v", t("key.source")], ["Esc", t("key.leave")], ["↵", t("key.send")]];
+    ["j k", t("key.move")], ["e", t("key.edit")], ["f", t("key.flag")], ["u", t("key.unsure")], ["s", t("key.skip")], ["z", t("key.undo")], ["g", t("key.guideline")], ["b", t("key.reveal")], ...(item.view.assist ? [["c", t("key.claims")], ["y n x", t("key.claim")]] : []), ["v", t("key.source")], ["Esc", t("key.leave")], ["↵", t("key.send")]];
   const question = await dialogs.help(t, keys, rule);
   if (!question) return;
   try { await post(`${base}/question`, { text: question, view: item?.view.view ?? null }); hint(t("work.asked")); } catch (error) { hint(error instanceof Refused ? error.message : t("work.unreached"), true); }

@@ -223,6 +223,9 @@ class Item(Base):
     gold: Mapped[dict[str, Any] | None] = mapped_column(
         _NULLABLE
     )  # the expected answer, in the browser's form
+    assistance: Mapped[dict[str, Any] | None] = mapped_column(
+        _NULLABLE
+    )  # of a study: claims, placebo, flaws; see projects/studies.py
     categories: Mapped[list[str]] = mapped_column(JSON, default=list)
     priority: Mapped[float] = mapped_column(Float, default=0.0)
     draw: Mapped[float] = mapped_column(Float)

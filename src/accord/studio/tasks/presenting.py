@@ -24,6 +24,7 @@ from accord.studio.tasks.blinding import (
     with_numbers,
 )  # fmt: skip
 from accord.studio.tasks.clips import clip_name
+from accord.studio.tasks.helping import help_of
 from accord.studio.tasks.markup import (
     json_html,
     plain_html,
@@ -63,6 +64,7 @@ def screen(served: Served, settings: ProjectSettings, media: str) -> dict[str, A
         "template": json_html(served.chat_template_kwargs) if served.chat_template_kwargs else None,
         "options": options,
         "turns": [turn_html(turn, settings) for turn in served.shown.get("turns", [])],
+        "assist": help_of(served, settings),
         "categories": served.categories,
         "guideline": served.guideline,
         "draft": _draft_for_browser(served, settings),

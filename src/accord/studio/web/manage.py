@@ -17,7 +17,7 @@ from accord.feedback.formats.reading import SENT, kind_of
 from accord.studio.errors import FieldError
 from accord.studio.i18n import Words
 from accord.studio.people import accounts
-from accord.studio.projects import editing
+from accord.studio.projects import editing, studies
 from accord.studio.projects.bodies import LifeIn, ShortForm
 from accord.studio.projects.editing import Added, Incoming
 from accord.studio.projects.settings import TASKS, ProjectSettings, parse_settings
@@ -32,6 +32,7 @@ from accord.studio.web.context import (
     StudioDep,
     go,
     page,
+    studio_of,
     words_for,
 )
 
@@ -192,11 +193,14 @@ def _settings(
             "duplicates": added.duplicates,
             "bad": sum(added.bad.values()),
         }
+    with studio_of(request).db.read() as session:
+        study = studies.study_power(session, access.project.id, access.settings)
     return page(
         request,
         "settings.html.j2",
         400 if error else 200,
         access=access,
+        study=study,
         text=text,
         error=error,
         added=counted or None,

@@ -22,6 +22,7 @@ from accord.studio.projects import listing
 from accord.studio.queue import assigning
 from accord.studio.queue.assigning import SKIP_REASONS, Nothing
 from accord.studio.queue.bodies import (
+    PageClaims,
     PageDraft,
     PageHeartbeat,
     PageQuestion,
@@ -31,7 +32,7 @@ from accord.studio.queue.bodies import (
     PageUndo,
 )
 from accord.studio.storage.tables import Account, Answer, Question, View
-from accord.studio.tasks import blinding, presenting
+from accord.studio.tasks import blinding, helping, presenting
 from accord.studio.tasks.chat import ChatError
 from accord.studio.tasks.clips import clip_file, clip_headers
 from accord.studio.tasks.markup import safe_html
@@ -79,7 +80,7 @@ def work(request: Request, studio: StudioDep, access: Worker) -> Response:
     config = {
         "base": f"/p/{access.project.slug}/work",
         "settings": access.settings.model_dump(
-            mode="json", exclude={"guideline", "mask", "gold_rate", "qualification"}
+            mode="json", exclude={"guideline", "mask", "gold_rate", "qualification", "assistance"}
         ),
         "preferences": {
             name: account.preferences.get(name)
@@ -191,6 +192,20 @@ def draft(
         studio.db, access.project.id, access.me.id, sent.view, sent.lease, {"state": sent.state}
     )
     return {"kept": True}
+
+
+@router.post("/work/claims")
+def claims(
+    studio: StudioDep, access: Worker, sent: Annotated[PageClaims, Depends(body_of(PageClaims))]
+) -> Any:
+    """After a first look: what a critic says, if anything."""
+    served = assigning.peek(studio.db, access.project.id, access.me.id, sent.view)
+    answer = sent.answer and blinding.received(sent.answer, served, access.settings)
+    opened = assigning.open_claims(
+        studio.db, access.project.id, access.me.id, sent.view, sent.lease, sent.active_seconds,
+        answer or None,
+    )  # fmt: skip
+    return {"claims": helping.claims_html(opened, access.settings)}
 
 
 @router.post("/work/submit")
