@@ -20,8 +20,9 @@ $(STAMP): pyproject.toml constraints.txt
 quickstart: $(STAMP)  ## the whole loop on movie reviews: about seven minutes on two cores
 	$(BIN)/accord run quickstart
 
+# The commands that tests start need not compile the package again: bytecode is written whatever the shell says.
 test: $(STAMP) programs  ## the whole test suite
-	OMP_NUM_THREADS=1 $(KEEP_MEMORY) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=15
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(KEEP_MEMORY) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=15
 
 # Reports and the studio are tested in Chromium, the studio's data on PostgreSQL too; without root those tests are skipped
 # and say so.
