@@ -2,6 +2,7 @@
 
 import benchmarks.coverage.agreement
 import benchmarks.coverage.annotators
+import benchmarks.coverage.assistance
 import benchmarks.coverage.crowds
 import benchmarks.coverage.dependent
 import benchmarks.coverage.judges

@@ -33,6 +33,8 @@ from accord.feedback.records import Feedback, dump_line
 from accord.feedback.redaction import RedactionRule, Redactor
 from accord.feedback.simulate_assisted import AssistedCrowd, simulated_assistance
 from accord.seeds import derive_seed
+from accord.studio.projects.incoming import checked, items_from
+from accord.studio.projects.settings import settings_from
 
 TEXT = "The mill was opened in 1912. It burned down twice, and nobody was hurt."
 THIRDS: dict[Arm, int] = {"none": 1, "critique": 1, "placebo": 1}
@@ -286,3 +288,34 @@ def test_the_commands(tmp_path: Path) -> None:
         assert refused.exit_code == 2
         assert said in refused.output
     assert "give --assistance" in run.invoke(main, ["feedback", "plan", "--uplift", ".1"]).output
+
+
+def test_critics_that_are_functions_write_claims(tmp_path: Path) -> None:
+    pairs, out, critics = (tmp_path / name for name in ("pairs.jsonl", "items.jsonl", "c.yaml"))
+    rows = [
+        {"prompt": "How?", "options": ["It was bad, I say.", "Fine, says my 𝔘ncle."], "origin": "x"},
+        {"prompt": "How?", "responses": ["All well.", "All is well."]},
+    ]  # fmt: skip
+    pairs.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    words = "{function: 'accord:words', arguments: {words: [%s]}}"
+    critics.write_text(
+        f"critics: {{no-negative-word: {words % 'bad'}, no-first-person: {words % 'I, my'}}}"
+    )
+    told = ["--constitution", "accord:two-rules", "--critics", str(critics)]
+    command = ["feedback", "claims", str(pairs), str(out), *told]
+    printed = CliRunner().invoke(main, command)
+    assert printed.exit_code == 0, printed.output
+    assert "2 items, 3 claims" in printed.output
+    assert "1 item without a claim" in printed.output
+    settings = settings_from({"name": "x", "assistance": {}})
+    made = [checked(row, settings) for row in items_from(out, settings).items]
+    quotes = [
+        next(o["content"] for o in made[0]["options"] if o["id"] == c["option"])[c["start"] : c["end"]]
+        for c in made[0]["assistance"]["claims"]
+    ]  # fmt: skip
+    assert quotes == ["bad", "I", "my"]
+    assert made[0]["meta"] == {"origin": "x"}
+    assert made[1]["assistance"] == {"claims": [], "placebo": [], "flaws": None}
+    again = CliRunner().invoke(main, ["feedback", "claims", str(out), str(pairs), *told])
+    assert again.exit_code == 2
+    assert "has claims already" in again.output

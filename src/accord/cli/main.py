@@ -1376,6 +1376,36 @@ def feedback_assistance(source: DataSource, as_json: bool) -> None:
     assistance.show(source, as_json)
 
 
+@feedback.command("claims")
+@click.argument("source", type=click.Path(path_type=Path, exists=True))
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--constitution", required=True, help="A file, or accord:NAME: what is claimed.")
+@click.option(
+    "--critics",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    required=True,
+    help="YAML: critics: {PRINCIPLE: module:function or {function: ..., arguments: {...}}}.",
+)
+@click.option(
+    "--task",
+    type=click.Choice(["comparison", "ranking", "best_worst", "rating", "thumb", "flags", "spans"]),
+    default="comparison",
+    show_default=True,
+    help="Of the project that the items are for.",
+)
+@guarded
+def feedback_claims(source: Path, out: Path, constitution: str, critics: Path, task: Any) -> None:
+    """Items of SOURCE to OUT, with what critics that are functions claim of their responses.
+
+    \b
+    accord feedback claims pairs.jsonl items.jsonl --constitution accord:two-rules --critics c.yaml
+    accord studio import PROJECT items.jsonl        # a project with the setting assistance
+    """
+    from accord.cli import claims
+
+    claims.write(source, out, constitution, critics, task)
+
+
 @feedback.command("aggregate")
 @SOURCE
 @click.option(

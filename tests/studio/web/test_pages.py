@@ -268,3 +268,15 @@ def test_erasing_oneself(house: House, owner: Client) -> None:
         found = events.verify(session, project_id)
     assert (found.broken, found.erased) == (None, 2)
     assert "somebody must own the house" in owner.fill("/me/erase", {"password": PASSWORD}).text
+
+
+def test_a_small_study_is_called_under_powered(house: House, owner: Client) -> None:
+    at = "One is 1.".index("1")
+    claim = {"span": [at, at + 1], "quote": "1", "text": "No.", "planted": True}
+    rows = [{"prompt": "?", "options": ["One is 1."], "claims": [claim]}]
+    slug = house.project("thumb", rows=rows, assistance={})
+    page = owner.page(f"/p/{slug}/settings").text
+    assert "1 item with claims" in page
+    assert "Under-powered" in page
+    assert "500" in page
+    assert "Study of assistance" not in owner.page(f"/p/{house.project()}/settings").text
