@@ -35,6 +35,7 @@ ROOMS = {
     "control": (
         "tabular/mdp", "tabular/gridworld", "tabular/shaping", "tabular/distances",
         "tabular/planners", "tabular/goals", "tabular/irl", "tabular/choices",
+        "tabular/assistance", "tabular/off_switch", "tabular/teaching", "procedure_cloning",
     ),
     "examine": ("kl", "winrate", "overoptimisation", "reward_card", "evidence", "verdict"),
     "runs": ("recipe", "parameters", "registry", "stage", "runner", "study"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -37,10 +38,17 @@ def test_a_linear_reward_is_logistic_regression_on_soft_labels(
     torch.testing.assert_close(off_P @ x_PF, RIDGE * theta_F, atol=1e-5, rtol=0)
 
 
-def run(tmp_path: Path, name: str, stage: str, **changes: object) -> dict[str, float]:
+def run(
+    tmp_path: Path,
+    name: str,
+    stage: str,
+    others: Mapping[str, Mapping[str, object]] | None = None,
+    **changes: object,
+) -> dict[str, float]:
     """Values of a packaged recipe's stages, made small."""
     told = yaml.safe_load(recipes.packaged()[name])
-    told["stages"][stage] |= changes
+    for changed, settings_ in ({stage: changes} | dict(others or {})).items():
+        told["stages"][changed] |= settings_
     path = tmp_path / "small.yaml"
     path.write_text(yaml.safe_dump({"name": "small", "threads": 1, "stages": told["stages"]}))
     runner.execute(recipes.load(str(path), []), tmp_path / "run", False, StageProgress(), {})

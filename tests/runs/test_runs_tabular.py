@@ -60,7 +60,7 @@ def test_goals_are_found_and_what_cannot_be_told_apart_is_said(tmp_path: Path) -
 
 
 def test_rewards_are_inferred_where_copying_does_not_reach(tmp_path: Path) -> None:
-    values = run(tmp_path, "inverse-rewards", "grids", worlds=2, shown=[4, 64])
+    values = run(tmp_path, "inverse-rewards", "grids", worlds=1, shown=[4, 64])
     for row in ("causal", "entropy", "posterior"):
         assert values[f"grids.lost_64.{row}"] < 3 < values["grids.lost_4.cloning"]
         assert values[f"grids.elsewhere.{row}"] < 10 < values["grids.elsewhere.cloning"]
@@ -68,9 +68,39 @@ def test_rewards_are_inferred_where_copying_does_not_reach(tmp_path: Path) -> No
 
 
 def test_every_kind_of_feedback_tells_something(tmp_path: Path) -> None:
-    values = run(tmp_path, "feedback-kinds", "grids", worlds=3, steps=3)
+    values = run(tmp_path, "feedback-kinds", "grids", worlds=2, steps=3, judgements=5)
     bits = {name: v for name, v in values.items() if name.startswith("grids.bits.")}
     assert len(bits) == 10
     assert all(0.02 < v < 2.5 for v in bits.values())
     assert bits["grids.bits.demonstration"] > bits["grids.bits.comparison"]
     assert all(v < 6.97 for name, v in values.items() if name.startswith("grids.left."))
+
+
+def test_planning_for_answers_beats_learning_first(tmp_path: Path) -> None:
+    small = {"grids": 2, "side": 5, "steps": 4}
+    values = run(
+        tmp_path, "assistance-game", "game", {"teaching": small}, games=1, side=3, horizon=5
+    )
+    rows = ("told", "plans", "myopic", "first_0", "first_1", "first_3")
+    told, plans, myopic, *first = (values[f"game.reward_0.3.{row}"] for row in rows)
+    assert told > plans > max(myopic, first[0], first[2])
+    assert plans >= first[1] - 1e-9
+    assert values["teaching.regret_10.pull_0"] > 0
+
+
+def test_deferring_pays_to_the_rational_and_the_uncertain(tmp_path: Path) -> None:
+    values = run(tmp_path, "off-switch", "acts", acts=40, repeated=2, rounds=4, points=15)
+    for deviation in ("0.25", "1", "4"):
+        assert values[f"acts.gain_{deviation}.rational"] > 0
+        assert values[f"acts.gain_{deviation}.0.5"] < values[f"acts.gain_{deviation}.rational"]
+    assert values["acts.gain_0.25.1"] < 0 < values["acts.gain_4.1"]
+    for row in ("rational", "4", "2", "1", "0.5"):
+        assert values[f"acts.less_myopic.{row}"] >= -1e-9
+        assert values[f"acts.less_first.{row}"] >= -1e-9
+
+
+def test_a_procedure_is_cloned(tmp_path: Path) -> None:
+    small = {"side": 7, "mazes": 4, "goals": 2, "unseen": 6, "updates": 80, "channels": 8}
+    values = run(tmp_path, "procedure-cloning", "mazes", step_size=0.02, **small)
+    assert values["mazes.unseen.procedure"] >= values["mazes.unseen.actions"]
+    assert values["mazes.seen.procedure"] > 50
