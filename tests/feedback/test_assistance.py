@@ -135,6 +135,8 @@ def test_arms_are_balanced_to_two_percent_and_not_to_be_foreseen() -> None:
             for n in range(100):
                 own.append(next_arm(own, THIRDS, derive_seed(seed, annotator, n)))
             drawn += own
+            for n in range(67, 101):  # in everybody's own work, wherever it ends
+                assert all(abs(own[:n].count(arm) / n - 1 / 3) <= 0.02 for arm in THIRDS)
         shares = [drawn.count(arm) / len(drawn) for arm in THIRDS]
         assert max(abs(share - 1 / 3) for share in shares) <= 0.02
         repeats = np.mean([a == b for a, b in pairwise(drawn)])

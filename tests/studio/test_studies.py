@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from sqlalchemy import select
 from studio_rooms import answer, key, person, project, served
 
+from accord.cli.main import main
 from accord.errors import ConfigError
 from accord.feedback.assistance import assistance
 from accord.feedback.records import Feedback
@@ -17,7 +21,7 @@ from accord.studio.people.members import settings_of
 from accord.studio.projects import editing, studies
 from accord.studio.projects.settings import settings_from
 from accord.studio.queue import assigning
-from accord.studio.storage.database import Database
+from accord.studio.storage.database import Database, open_database
 from accord.studio.storage.tables import Answer, Event, Item, Project
 from accord.studio.tasks import helping, presenting
 
@@ -211,3 +215,19 @@ def test_what_is_sent_twice_is_the_same_answer(db: Database) -> None:
     open_claims(db, who, view, answer={"preferred": view.order[0]})
     one = answer(db, who, view, key=same)
     assert answer(db, who, view, key=same).answer_id == one.answer_id
+
+
+def test_the_import_says_which_row_is_wrong_and_what_the_study_can_show(tmp_path: Path) -> None:
+    file, rows = tmp_path / "items.jsonl", assisted(2)
+    rows[1]["claims"][0]["span"] = [60, 900]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    db = open_database(tmp_path / "studio.db")
+    editing.create_project(db, settings_from({"name": "Study", "assistance": {}}), None)
+    db.close()
+    command = ["studio", "import", "study", str(file), "--database", str(tmp_path / "studio.db")]
+    printed = CliRunner().invoke(main, command)
+    assert printed.exit_code == 0, printed.output
+    assert "the span [60, 900] lies outside the text of 70 characters" in printed.output
+    assert "(first: item 2)" in printed.output
+    assert "study: 1 item with claims, 1 judgement" in printed.output
+    assert "under-powered (below 80%): it takes about 500 items" in printed.output
