@@ -34,6 +34,19 @@ def mixed(logits: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
     return torch.log_softmax(torch.stack(parts).sum(0), dim=-1)
 
 
+def check_one_vocabulary(first: CausalLM, other: CausalLM, said: str, fix: str) -> None:
+    """Raise ConfigError, calling the other one as `said`, unless both have the same tokens under
+    the same ids."""
+    mine, its = first.tokenizer.get_vocab(), other.tokenizer.get_vocab()
+    if mine != its or first.vocab_size != other.vocab_size:
+        apart = sum(mine.get(token) != at for token, at in its.items())
+        raise ConfigError(
+            f"{said} has another vocabulary than the first: {other.vocab_size} ids beside "
+            f"{first.vocab_size}, {apart} tokens with another id or none",
+            fix,
+        )
+
+
 class LogitSoup:
     """M models of one vocabulary with weights of 0 or more that sum to 1, for the sampler.
 
@@ -61,14 +74,12 @@ class LogitSoup:
                 f"{said} was trained conditionally and reads tags between segments",
                 "mix models that read texts as they stand",
             )
-        mine, its = first.tokenizer.get_vocab(), other.tokenizer.get_vocab()
-        if mine != its or first.vocab_size != other.vocab_size:
-            apart = sum(mine.get(token) != at for token, at in its.items())
-            raise ConfigError(
-                f"{said} has another vocabulary than the first: {other.vocab_size} ids beside "
-                f"{first.vocab_size}, {apart} tokens with another id or none",
-                "mix models tuned from one base: probabilities of other tokens have no product",
-            )
+        check_one_vocabulary(
+            first,
+            other,
+            said,
+            "mix models tuned from one base: probabilities of other tokens have no product",
+        )
         if other.tokenizer.eos_token_id != first.tokenizer.eos_token_id:
             raise ConfigError(f"{said} ends texts with another token", "mix models of one base")
 

@@ -14,6 +14,7 @@ GROUP = "accord.stages"
 _BUILTIN = {
     "reviews": "accord.runs.stages.reviews:Reviews",
     "planted": "accord.runs.stages.planted:Planted",
+    "filler_task": "accord.runs.stages.filler_task:FillerTask",
     "planted_rules": "accord.runs.stages.planted_rules:PlantedRules",
     "label_world": "accord.runs.stages.label_world:LabelWorld",
     "weak_to_strong": "accord.runs.stages.weak_to_strong:WeakToStrong",
@@ -47,6 +48,7 @@ _BUILTIN = {
     "dpo": "accord.runs.stages.dpo:Dpo",
     "kto": "accord.runs.stages.kto:Kto",
     "revise": "accord.runs.stages.revise:Revise",
+    "criticise": "accord.runs.stages.criticise:Criticise",
     "refine": "accord.runs.stages.refine:Refine",
     "violations": "accord.runs.stages.violations:Violations",
     "questions": "accord.runs.stages.questions:Questions",

@@ -17,7 +17,10 @@ from accord.runs.stage import Stage, StageResult
 from accord.runs.stages.scoring import RewardSources
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from accord.feedback.records import Feedback
+    from accord.models.causal_lm import CausalLM
     from accord.models.reward_model import RewardModel
     from accord.runs.stages.sampled import SampledRow
     from accord.sampling.rollout import Rollout
@@ -58,6 +61,15 @@ class ScoreConfig(RewardSources):
     micro_batch_tokens: int = Field(
         4096, ge=16, description="Tokens per scoring pass: a memory knob only."
     )
+    likelihood: PolicyName | None = Field(
+        None,
+        description="A model whose mean log-probability per token of a response is added to its"
+        " score: with the policy itself, what it thinks of its own words.",
+    )
+
+    @property
+    def scored(self) -> bool:
+        return self.likelihood is not None or super().scored
 
     @model_validator(mode="after")
     def _possible(self) -> ScoreConfig:
@@ -158,6 +170,8 @@ class Score(Stage):
         self, config: ScoreConfig, context: StageContext
     ) -> tuple[list[SampledRow], RewardModel | None, Encoder]:
         """Responses with their scores, one row per prompt; and what scored them."""
+        import torch
+
         from accord.learning.reward import aggregate
         from accord.models.loading import freeze, load_causal_lm
         from accord.runs.reading import read_prompt_rows
@@ -173,9 +187,13 @@ class Score(Stage):
 
         rules = config.load_rules(reward, context)
         scorer = Scorer(config, reward, prompts, encoder, config.micro_batch_tokens, rules)
+        likely = _judge(config, model, context)
 
         def score(_: Sequence[Prompt], rollout: Rollout, __: Sequence[str]) -> list[float | None]:
             scores_EB, scored_B = scorer.score(rollout)
+            if likely is not None:
+                scores_EB = scores_EB + mean_logps(likely, rollout, config.micro_batch_tokens)
+                scored_B = torch.ones_like(scored_B)
             scores = aggregate(scores_EB, config.ensemble).tolist()
             return [s if told else None for s, told in zip(scores, scored_B.tolist(), strict=True)]
 
@@ -189,6 +207,35 @@ class Score(Stage):
         for line in scorer.told():
             context.say(line)
         return _scored(rows, context), reward, encoder
+
+
+def _judge(config: ScoreConfig, model: CausalLM, context: StageContext) -> CausalLM | None:
+    """The model whose log-probabilities count, where one does. Raises ConfigError for one of
+    another vocabulary."""
+    from accord.models.loading import freeze, load_causal_lm
+    from accord.models.soup import check_one_vocabulary
+
+    if config.likelihood is None or config.likelihood == config.model:
+        return model if config.likelihood else None
+    found = freeze(load_causal_lm(context.resolve(config.likelihood), context.device))
+    check_one_vocabulary(model, found, "likelihood: the model", "score by one of the same base")
+    return found
+
+
+def mean_logps(model: CausalLM, rollout: Rollout, micro_batch_tokens: int) -> Tensor:
+    """The mean log-probability per token of every response, nats: [B], on the CPU."""
+    import torch
+
+    from accord.learning.advantages import per_response
+    from accord.text.packing import streams
+
+    with torch.no_grad():
+        parts = [
+            model.logprobs(stream.to(model.device)).cpu()
+            for stream in streams(rollout.groups(), micro_batch_tokens)
+        ]
+    lengths_B = torch.tensor([len(response) for response in rollout.responses])
+    return per_response(torch.cat(parts), lengths_B) / lengths_B
 
 
 def _rules_kept(

@@ -106,9 +106,14 @@ class RewardSources(UsesFunctions, StageConfig):
 
     @model_validator(mode="after")
     def _something_scores(self) -> RewardSources:
-        if self.reward is None and not self.functions and self.rules is None:
+        if not self.scored:
             raise ValueError("nothing gives a score: name a reward model, functions, or both")
         return self
+
+    @property
+    def scored(self) -> bool:
+        """Whether anything gives a score."""
+        return self.reward is not None or bool(self.functions) or self.rules is not None
 
     def load_rules(self, reward: RewardModel | None, context: StageContext) -> RuleReward | None:
         """What keeping rules is paid, where there are some."""
