@@ -101,6 +101,11 @@ def test_a_credible_set_is_the_smallest(weights: list[float], level: float) -> N
     assert (~chosen_G).sum() == 0 or p_G[~chosen_G].max() <= p_G[chosen_G].min()
 
 
+def test_what_no_hypothesis_allows_is_refused() -> None:
+    with pytest.raises(DataError, match="episode 1 is impossible"):
+        goals.posterior(np.array([[0.0, -np.inf], [-1.0, -np.inf]]), np.array([0.5, 0.5]))
+
+
 def test_impossible_planners_are_refused() -> None:
     for settings_ in (
         {"rationality": -1.0},

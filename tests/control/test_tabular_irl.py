@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_tabular import SEEDS, drawn
 
-from accord.control.tabular import choices, irl, mdp
+from accord.control.tabular import choices, goals, irl, mdp
 from accord.control.tabular.gridworld import grid_world, open_grid
 from accord.errors import DataError
 from accord.statistics.intervals import Array
@@ -126,7 +126,7 @@ def feedback_grid(slip: float = 0.0) -> choices.FeedbackGrid:
     return choices.FeedbackGrid(grid.mdp, features_SF, STEPS, grid.state(1, 1), regions_S)
 
 
-WEIGHTS = np.array(list(product([-1.0, 0.0, 1.0], repeat=2)))
+WEIGHTS = choices.every_weights([-1.0, 0.0, 1.0], 2)
 
 
 @settings(max_examples=25, deadline=None)
@@ -190,6 +190,21 @@ def test_what_follows_a_proxy_is_best_where_it_was_written_and_blind_elsewhere()
     seen_NF = np.where(hidden, 0, grid.counted(grid.walk(every)))
     best_K = (seen_NF @ WEIGHTS.T).max(0)
     np.testing.assert_allclose((followed_KF * WEIGHTS).sum(1), best_K)
+
+
+@pytest.mark.parametrize("kind", sorted(choices.KINDS))
+def test_the_weights_are_found_from_every_kind_as_far_as_it_tells_them_apart(kind: str) -> None:
+    """Words for two parts of a grid tell but one difference of features, and little of it."""
+    grid, rng, true = feedback_grid(), np.random.default_rng(2), 5
+    log_p_K, apart_K = np.zeros(len(WEIGHTS)), np.zeros(len(WEIGHTS), dtype=bool)
+    for _ in range(300):
+        options_CF = choices.KINDS[kind](grid, WEIGHTS, rng)
+        log_p_KC = choices.choice_log_p(options_CF, WEIGHTS, 3.0, 0.05)
+        log_p_K += log_p_KC[:, mdp.draw(np.exp(log_p_KC[true : true + 1]), rng)[0]]
+        apart_K |= np.abs(log_p_KC - log_p_KC[true]).max(1) > 1e-9
+    p_K = goals.posterior(log_p_K[:, None], np.full(len(WEIGHTS), 1 / len(WEIGHTS)))[:, 0]
+    assert p_K[~apart_K].sum() > (0.5 if kind == "language" else 0.95)
+    np.testing.assert_allclose(p_K[~apart_K], p_K[true])
 
 
 def test_chance_moves_are_refused() -> None:

@@ -23,8 +23,9 @@ the weights.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from scipy.special import log_softmax
@@ -43,6 +44,11 @@ def choice_log_p(
         return log_p_KC
     mixed_KC: Array = np.logaddexp(np.log1p(-lapse) + log_p_KC, np.log(lapse / len(options_CF)))
     return mixed_KC
+
+
+def every_weights(levels: Sequence[float], features: int) -> Array:
+    """All weights of which each is one of the levels: [K, F]."""
+    return np.array(list(product(levels, repeat=features)))
 
 
 def information(log_p_KC: Array, prior_K: Array) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from accord.control.tabular.mdp import Mask
+from accord.errors import DataError
 from accord.statistics.intervals import Array, Index
 
 SAME = 1e-8
@@ -29,10 +30,18 @@ def log_likelihood(log_policy_KBSA: Array, states_NT: Index, actions_NT: Index) 
 
 
 def posterior(log_p_KN: Array, prior_K: Array) -> Array:
-    """P(hypothesis | episode), each episode by itself: [K, N]."""
+    """P(hypothesis | episode), each episode by itself: [K, N]. Raises DataError for an episode that
+    no hypothesis allows."""
     with np.errstate(divide="ignore"):
         joint_KN = log_p_KN + np.log(prior_K)[:, None]
-    found: Array = np.exp(joint_KN - logsumexp(joint_KN, axis=0))
+    total_N = logsumexp(joint_KN, axis=0)
+    if not np.isfinite(total_N).all():
+        raise DataError(
+            f"episode {int(np.flatnonzero(~np.isfinite(total_N))[0])} is impossible by every "
+            f"hypothesis",
+            "let planners lapse",
+        )
+    found: Array = np.exp(joint_KN - total_N)
     return found
 
 

@@ -21,7 +21,7 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax, logsumexp, softmax
 
 from accord.control.tabular.mdp import FiniteMdp, draw, one_hot, sample
-from accord.errors import DataError
+from accord.errors import DataError, RunError
 from accord.statistics.intervals import Array, Index
 
 Demonstrations = tuple[Index, Index]
@@ -88,7 +88,8 @@ def fit_reward(
     deviation: float = 3.0,
 ) -> FittedReward:
     """The most probable weights where each is normal around 0 with this deviation, by L-BFGS on the
-    exact gradient. Raises DataError without a step shown, and for features of other worlds."""
+    exact gradient. Raises DataError without a step shown, and for features of other worlds, and
+    RunError where the search ends before the gradient is 0."""
     if not shown[1].size:
         raise DataError("nothing was demonstrated", "give an episode of one step or more")
     if features_SAF.shape[:2] != (mdp.states, mdp.actions):
@@ -106,6 +107,8 @@ def fit_reward(
         )
 
     found = minimize(loss, np.zeros(features_SAF.shape[2]), jac=True, method="L-BFGS-B")
+    if np.abs(found.jac).max() > 1e-3 * (1 + shown[1].size):
+        raise RunError(f"the fit stopped early: {found.message}")
     return FittedReward(found.x, log_p_of(mdp, features_SAF, found.x, shown)[0])
 
 

@@ -66,14 +66,13 @@ def _drawn(
     config: FeedbackKindsWorldConfig, rng: np.random.Generator
 ) -> tuple[FeedbackGrid, Array, int]:
     """A grid, all weights that could be true [K, F], and which are."""
-    from accord.control.tabular.choices import FeedbackGrid
+    from accord.control.tabular.choices import FeedbackGrid, every_weights
     from accord.control.tabular.gridworld import grid_world, open_grid
 
     grid = grid_world(open_grid(SIDE), 0.9)
     features_SF = np.eye(FEATURES + 1, FEATURES)[rng.integers(FEATURES + 1, size=grid.mdp.states)]
     regions_S = np.array([2 * (2 * r >= SIDE) + (2 * c >= SIDE) for r, c in grid.cells])
-    weights_KF = np.stack(np.meshgrid(*[WEIGHTS] * FEATURES, indexing="ij"), -1)
-    weights_KF = weights_KF.reshape(-1, FEATURES)
+    weights_KF = every_weights(WEIGHTS, FEATURES)
     start = grid.state(SIDE // 2, SIDE // 2)
     judged = FeedbackGrid(grid.mdp, features_SF, config.steps, start, regions_S)
     return judged, weights_KF, int(rng.integers(len(weights_KF)))

@@ -80,13 +80,14 @@ def _measured(
 ) -> Iterator[tuple[str, float]]:
     """(KEY.ROW, value) of one world: regret in percent by episodes shown; elsewhere: of the rewards
     in a world that is otherwise laid out; cover: whether 95 % sets hold each weight."""
+    from accord.control.tabular.choices import every_weights
     from accord.control.tabular.gridworld import grid_world, open_grid
     from accord.control.tabular.irl import clone, dagger, fit_reward
     from accord.control.tabular.mdp import boltzmann, optimal_q, sample
 
     mdp = grid_world(open_grid(config.side), config.discount, config.slip).mdp
     here_SF, there_SF = (_features(mdp, rng) for _ in range(2))
-    all_KF = np.stack(np.meshgrid(*[WEIGHTS] * FEATURES, indexing="ij"), -1).reshape(-1, FEATURES)
+    all_KF = every_weights(WEIGHTS, FEATURES)
     true_F = all_KF[rng.integers(len(all_KF))]
     true_SA = _paid(mdp, here_SF, true_F)
     expert_SA = np.exp(boltzmann(optimal_q(mdp, true_SA), config.rationality))
