@@ -57,3 +57,14 @@ def test_trees_count_what_no_window_holds(tmp_path: Path) -> None:
     records = [parse_line(line) for line in lines]
     assert len(records) == 2 * (64 + 16 + 4 + 1)
     assert {record.kind for record in records} == {"rating"}
+
+
+@pytest.mark.slow
+def test_a_cutter_learns_from_the_count_alone(tmp_path: Path) -> None:
+    small = {"piles": 300, "taught": 150, "pool": 250, "reader_texts": 1000, "steps": 60}
+    values = run(tmp_path, "cut-reviews", "cut", **small)
+    told = {name.split(".")[2]: v for name, v in values.items() if name.startswith("cut.error.")}
+    assert told["call_per_text"] < told["learned"] < told["equal_texts"] < told["untrained"]
+    assert told["untrained"] < told["one_call"]
+    assert values["cut.read.learned"] > values["cut.read.equal_texts"] + 0.03
+    assert values["cut.read.call_per_text"] == 1

@@ -32,6 +32,7 @@ _BUILTIN = {
     "off_switch_world": "accord.runs.stages.off_switch_world:OffSwitchWorld",
     "maze_cloning": "accord.runs.stages.maze_cloning:MazeCloning",
     "review_count": "accord.runs.stages.review_count:ReviewCount",
+    "review_cuts": "accord.runs.stages.review_cuts:ReviewCuts",
     "pretrain": "accord.runs.stages.pretrain:Pretrain",
     "prompts": "accord.runs.stages.prompts:PromptsOfData",
     "preferences": "accord.runs.stages.preferences:Preferences",

@@ -65,6 +65,19 @@ def load_reviews(path: Path | None = None) -> Corpus:
 
     Raises DataError when the file is not the one the recipes were made for.
     """
+    labels, read = _labels(path, "imdb")
+    reviews = [Review(text, label) for text, label in labels.items()]
+    return Corpus(split(reviews), read, read - len(labels), SHA256)
+
+
+def load_sentences(path: Path | None = None) -> list[Review]:
+    """Sentences about films from the same file (Rotten Tomatoes), verified, cleaned, each once."""
+    labels, _ = _labels(path, "rotten_tomatoes")
+    return [Review(text, label) for text, label in labels.items()]
+
+
+def _labels(path: Path | None, source: str) -> tuple[dict[str, int], int]:
+    """(text -> label of what comes from `source`, how many there were)."""
     raw = (path or find_corpus()).read_bytes()
     digest = hashlib.sha256(raw).hexdigest()
     if digest != SHA256:
@@ -76,15 +89,10 @@ def load_reviews(path: Path | None = None) -> Corpus:
     labels: dict[str, int] = {}
     read = 0
     for row in csv.DictReader(io.StringIO(raw.decode("utf-8"), newline="")):
-        if row["source"] == "imdb":
+        if row["source"] == source:
             read += 1
             labels.setdefault(clean(row["text"]), int(row["label"]))
-    return Corpus(
-        split([Review(text, label) for text, label in labels.items()]),
-        read,
-        read - len(labels),
-        digest,
-    )
+    return labels, read
 
 
 def clean(text: str) -> str:
