@@ -33,7 +33,8 @@ ROOMS = {
     ),
     "oversight": ("constitution", "drafts", "critics", "revisers", "chains", "voting"),
     "control": (
-        "tabular/mdp", "tabular/gridworld", "tabular/shaping", "tabular/distances",
+        "clip_learning", "settings", "environments", "making", "episodes", "ppo", "clip_reward",
+        "acquisition", "watchers", "tabular/mdp", "tabular/gridworld", "tabular/shaping", "tabular/distances",
         "tabular/planners", "tabular/goals", "tabular/irl", "tabular/choices",
         "tabular/assistance", "tabular/off_switch", "tabular/teaching", "procedure_cloning",
     ),

@@ -235,3 +235,8 @@ declare("ratio_mean", "1", 0, INF, "mean probability ratio new/old; near 1")
 declare("update_kl_tok", "nats/token", 0, INF, "KL between sampling policy and updated policy (k3)")
 declare("value_grad_norm", "1", 0, INF, "gradient norm of the value model before clipping")
 declare("ptx_loss_tok", "nats/token", 0, 50, "loss of the pretraining mix")
+# --- control --------------------------------------------------------------------------------------
+declare("environment_steps", "steps", 0, INF, "steps of all environments together, so far")
+declare("comparisons", "comparisons", 0, INF, "judgements of clips so far")
+declare("reward_step", "reward", -INF, INF, "mean reward of a step, as the policy learned from it")
+declare("gold_step", "reward", -INF, INF, "mean reward of a step, as the environment pays it")

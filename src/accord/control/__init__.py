@@ -1,1 +1,2 @@
-"""Control: rewards learned from people for agents that act."""
+"""Agents that act: environments, episodes, rewards learned from comparisons of clips, policies; and
+small worlds in which everything is listed."""

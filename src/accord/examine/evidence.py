@@ -25,6 +25,7 @@ from accord.examine.behaviour.table import Behaviour
 from accord.examine.best_of_n import BestOfPoint
 from accord.examine.exploits import Search
 from accord.examine.kl import KL
+from accord.examine.late import late_drop
 from accord.examine.overoptimisation import Fit
 from accord.examine.probes import Probes, ScorerWatch
 from accord.examine.reward_card import RewardCard
@@ -354,23 +355,11 @@ def _best_step(points: Sequence[PolicyPoint]) -> int | None:
 
 
 def _late_drop(samples: list[Samples]) -> Estimate | None:
-    """Gold at the end minus gold at the best point before, over the same prompts.
-
-    The best of several noisy points looks better than it is, so the best point is chosen on one
-    half of the prompts and compared on the other half.
-    """
+    """`late_drop` of samples, aligned by prompt; None without gold."""
     golds = [
         s.gold_B[np.argsort(s.prompt_id_B, kind="stable")] for s in samples if s.gold_B is not None
     ]
-    if len(golds) != len(samples) or len(samples) < 3:
-        return None
-    gold_TB = np.stack(golds)
-    half = np.arange(gold_TB.shape[1]) % 2 == 0
-    peak_B: NDArray[np.float64] = np.empty(gold_TB.shape[1])
-    for choose, compare in ((half, ~half), (~half, half)):
-        best = int(gold_TB[:-1, choose].mean(1).argmax())
-        peak_B[compare] = gold_TB[best, compare]
-    return paired_difference(gold_TB[-1], peak_B)
+    return late_drop(golds) if len(golds) == len(samples) else None
 
 
 def _rl_fit(

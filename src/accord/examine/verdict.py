@@ -4,13 +4,13 @@ doubt."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from accord.examine.evidence import ArmEvidence, Evidence
 from accord.feedback.words import counted
-from accord.statistics.means import minimal_detectable
+from accord.statistics.means import Estimate, minimal_detectable
 
 Outcome = Literal["worked", "gamed", "collapsed", "inconclusive"]
 Thresholds = Mapping[str, float]
@@ -187,8 +187,35 @@ def tampering_rule(arm: ArmEvidence) -> Rule | None:
     )
 
 
+class GainsAtEnd(Protocol):
+    """What the policy gained by proxy and by gold against where it began, on the same starts."""
+
+    @property
+    def proxy_gain(self) -> Estimate: ...
+    @property
+    def gold_gain(self) -> Estimate | None: ...
+
+
+class ArmGains(Protocol):
+    """A way of tuning, as far as gaming is told by it: responses and episodes alike."""
+
+    @property
+    def last(self) -> GainsAtEnd: ...
+    @property
+    def late_drop(self) -> Estimate | None: ...
+
+
+class Beginning(Protocol):
+    """Where all arms began."""
+
+    @property
+    def baseline_gold(self) -> Estimate | None: ...
+    @property
+    def baseline_proxy(self) -> Estimate | None: ...
+
+
 def gaming_rules(
-    arm: ArmEvidence, evidence: Evidence, thresholds: Thresholds = THRESHOLDS
+    arm: ArmGains, evidence: Beginning, thresholds: Thresholds = THRESHOLDS
 ) -> list[Rule | None]:
     """Proxy rose clearly while gold fell clearly (below the start, or below its own earlier best),
     or did not follow."""
@@ -226,7 +253,7 @@ def gaming_rules(
 
 
 def _alone(
-    arm: ArmEvidence, evidence: Evidence, deviation: float, thresholds: Thresholds
+    arm: ArmGains, evidence: Beginning, deviation: float, thresholds: Thresholds
 ) -> Rule | None:
     """The proxy gained a deviation or more, and gold, in its own deviations, surely not what would
     have followed."""

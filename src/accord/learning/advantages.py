@@ -42,15 +42,24 @@ def pad_tokens(values_S: Tensor, lengths_B: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def gae(
-    rewards_S: Tensor, values_S: Tensor, lengths_B: Tensor, gamma: float = 1.0, lam: float = 0.95
+    rewards_S: Tensor,
+    values_S: Tensor,
+    lengths_B: Tensor,
+    gamma: float = 1.0,
+    lam: float = 0.95,
+    after_B: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Generalised advantage estimation: (advantages [S], returns [S]) (Schulman et al. 2016 eq.
     16).
 
-    delta_t = r_t + gamma V_{t+1} - V_t; A_t = delta_t + gamma lam A_{t+1}; R_t = A_t + V_t. The
-    value after
-    the last token is 0, finished or not: the length limit ends the episode.
+    delta_t = r_t + gamma V_{t+1} - V_t; A_t = delta_t + gamma lam A_{t+1}; R_t = A_t + V_t.
+    after_B: the value of what comes after each row's last step, where the row was cut off there
+    and not ended (the episode's time was over, or the rollout's); 0 where it ended. Without it all
+    are 0: a response ends with its last token, finished or not.
     """
+    if after_B is not None:
+        last = torch.cumsum(lengths_B, 0) - 1
+        rewards_S = rewards_S.index_add(0, last, gamma * after_B.to(rewards_S))
     rewards_BT, mask_BT = pad_tokens(rewards_S, lengths_B)
     values_BT, _ = pad_tokens(values_S, lengths_B)
     next_B = last_B = rewards_S.new_zeros(lengths_B.shape)

@@ -9,6 +9,7 @@ Suffixes: M records, K options per record.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import cache
 from itertools import combinations
@@ -37,6 +38,16 @@ def shown_utility(
 def bradley_terry(first_M: Tensor, second_M: Tensor) -> Tensor:
     """log P(first preferred) = log sigmoid(u1 - u2): [M] (Bradley and Terry 1952)."""
     return F.logsigmoid(first_M - second_M)
+
+
+def with_lapse(log_p_M: Tensor, lapse: float, options: int = 2) -> Tensor:
+    """log P where a share `lapse` of the choices falls on any of the `options` alike: [M]
+    (Christiano et al. 2017 section 2.2.3, which takes 0.1 for two clips)."""
+    if not lapse:
+        return log_p_M
+    return torch.logaddexp(
+        log_p_M + math.log1p(-lapse), log_p_M.new_tensor(math.log(lapse) - math.log(options))
+    )
 
 
 def davidson(first_M: Tensor, second_M: Tensor, outcome_M: Tensor, log_nu: Tensor) -> Tensor:

@@ -17,6 +17,8 @@ Stage = Mapping[str, Any]
 SOURCES = ("data", "feedback", "prompts", "demonstrations")
 """Settings of a stage that name data."""
 MADE = "stage:"
+ACTS = "learn_from_clips"
+"""The kind of stage whose policy acts."""
 UNFINISHED = "not finished"
 """The summary of a stage that has none."""
 
@@ -137,6 +139,8 @@ def next_step(
             "Add an examine stage to the recipe: without one nothing is said about whether it"
             " worked."
         )
+    if verdict["outcome"] == "inconclusive" and any(s["kind"] == ACTS for s in stages):
+        return "To settle it, watch more episodes (evaluation), or learn for more steps."
     if verdict["outcome"] == "inconclusive":
         return (
             "To settle it, ask people: accord verdict"

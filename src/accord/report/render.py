@@ -23,6 +23,8 @@ from accord.statistics.intervals import Z95
 from accord.statistics.means import Estimate, ends
 
 REPORT, EVIDENCE = "report.html", "evidence.json"
+EPISODES, POSES = "episodes.json", "poses.json"
+"""Evidence on a policy that acts, and poses of it."""
 RESPONSES = "responses.jsonl"
 """What `accord examine --out` had the arms answer."""
 OUTCOMES = {
@@ -63,13 +65,14 @@ def _examination(folder: Path) -> Path:
 
 def write_page(path: Path, template: str, variables: dict[str, Any]) -> Path:
     """Fill a template, which gets the page's scripts too, and write it to `path`."""
-    script = "samples.js" if variables.get("shipped") is not None else None
-    write_text(path, filled(template, variables, script))
+    wanted = {"samples.js": "shipped", "poses.js": "poses"}
+    scripts = [script for script, of in wanted.items() if variables.get(of) is not None]
+    write_text(path, filled(template, variables, *scripts))
     return path
 
 
-def filled(template: str, variables: dict[str, Any], script: str | None = None) -> str:
-    """A template with the charts' script, and one of the page's own."""
+def filled(template: str, variables: dict[str, Any], *scripts: str) -> str:
+    """A template with the charts' script, and the page's own."""
     environment = Environment(
         loader=PackageLoader("accord.report"), autoescape=True, undefined=StrictUndefined
     )
@@ -78,7 +81,7 @@ def filled(template: str, variables: dict[str, Any], script: str | None = None) 
     variables |= {
         "figures": _script_json(variables["figures"]),
         "plotly": _asset("plotly-basic.min.js"),
-        "page_script": _asset(script) if script else "",
+        "page_script": Markup("\n").join(map(_asset, scripts)),
     }
     return environment.get_template(template).render(variables)
 
@@ -168,6 +171,7 @@ class _Page:
             "calibration": self._figure(charts.calibration(card)) if card else None,
             **self._training(),
             "greedy": self._greedy(),
+            **self._acts(),
             **samples_of(self._samples()),
             "recipe": text,
             "environment": self._readable("environment.json"),
@@ -218,6 +222,29 @@ class _Page:
         """What each stage answered before and after its training."""
         found = ((s["stage"], s["folder"] / "samples.jsonl") for s in self.stages)
         return [(stage, read_jsonl(path)) for stage, path in found if path.is_file()]
+
+    def _acts(self) -> dict[str, Any]:
+        """Of each stage whose policy acts: its evidence, and the poses that are drawn of it."""
+        acts: list[dict[str, Any]] = []
+        for stage in self.stages:
+            evidence = _json(stage["folder"] / EPISODES)
+            if evidence is not None:
+                poses = _json(stage["folder"] / POSES)
+                compared = bool(stage["values"].get("comparisons"))
+                acts.append(
+                    {
+                        "stage": stage["stage"],
+                        "place": len(acts),
+                        "evidence": evidence,
+                        "poses": poses,
+                        "compared": compared,
+                    }
+                )
+        drawn = any(act["poses"] for act in acts)
+        return {
+            "acts": acts,
+            "poses": _script_json([act["poses"] for act in acts]) if drawn else None,
+        }
 
     def _training(self) -> dict[str, Any]:
         curves = read_curves(self.run_dir)

@@ -1,0 +1,321 @@
+"""A policy that learns from comparisons of clips of its own behaviour (Christiano et al. 2017):
+walk, cut clips, ask, learn the reward, learn the policy, and again.
+
+Clips are cut from the rollouts that the policy learns from: asking costs no step of the
+environment. Suffixes: T steps, N environments, I numbers of a reward's input, L steps of a clip.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.numpy import save_file
+
+from accord.control.acquisition import choose, pairs_of
+from accord.control.clip_reward import ClipReward, member_seed
+from accord.control.environments import EnvironmentBatch
+from accord.control.episodes import Episode, EpisodeStore, windows
+from accord.control.making import make
+from accord.control.ppo import VectorPpo
+from accord.control.rollouts import Act, Steps, Walker
+from accord.control.settings import ClipLearningSettings
+from accord.control.watchers import AskedClips, SimulatedWatcher, Watcher, compared_clips
+from accord.errors import DataError, RunError
+from accord.feedback.messages import Clip
+from accord.feedback.records import Feedback, dump_line, parse_line
+from accord.files import AppendLog, write_atomically
+from accord.learning.session import Session, State
+from accord.seeds import derive_seed, generator
+from accord.statistics.intervals import Array
+
+ENDS = 1024
+"""Latest steps that ended an episode, of which the floor is the mean."""
+GATHERED = 50
+"""Rollouts after which clips for the first comparisons must have been found."""
+Evaluate = Callable[[int, Act], None]
+"""(environment steps so far, how the policy acts)."""
+
+
+@dataclass
+class _ClipPool:
+    """Clips that can be asked about: the pieces of episodes they lie in."""
+
+    episodes: list[Episode]
+    clips: list[Clip]
+    pieces: int = 0
+    longest: int = 0
+
+    def add(self, episodes: list[Episode], length: int) -> None:
+        for episode in episodes:
+            self.pieces += 1
+            self.longest = max(self.longest, episode.steps)
+            if episode.steps >= length:
+                self.episodes.append(episode)
+                self.clips += windows(episode, length)
+
+
+class ClipLearning:
+    """The loop, its state, and what it leaves: `episodes/` and `feedback.jsonl` in the folder."""
+
+    def __init__(
+        self,
+        settings: ClipLearningSettings,
+        seed: int,
+        folder: Path,
+        watcher: Watcher | None = None,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """watcher: who compares; a simulated one, that likes what the environment pays, where none
+        is given. Raises ConfigError for what `make` refuses."""
+        self.settings, self.seed, self.say = settings, seed, say
+        policy = settings.policy
+        fixed = settings.horizon == "fixed"
+        self.environments = make(
+            settings.environment, policy.environments, settings.episode_steps, fixed
+        )
+        self.watcher = watcher or SimulatedWatcher(
+            settings.question, settings.rationality, settings.mistakes
+        )
+        size, form = self.environments.observation_size, self.environments.actions
+        self.learner = VectorPpo(policy, size, form, settings.rollouts, derive_seed(seed, "policy"))
+        self.reward = ClipReward(settings.reward, size, form, member_seed(seed))
+        self.store = EpisodeStore(folder / "episodes")
+        self._log = AppendLog(folder / "feedback.jsonl")
+        self._walker = Walker(self.environments)
+        self._ends_BI = np.zeros((0, len(self.reward.centre_I)))
+        self._learnt: dict[str, float] = {}
+        self.environment_steps = 0
+
+    @property
+    def records(self) -> list[Feedback]:
+        """What was judged so far."""
+        return [Feedback.model_validate(row) for row in self._log.rows]
+
+    def run(self, session: Session, evaluate: Evaluate = lambda _, __: None) -> None:
+        """From where the session's last checkpoint was to the end. `evaluate` is called before the
+        first rollout and after those that `settings.points` name."""
+        settings, total = self.settings, self.settings.rollouts
+        state = session.restore()
+        done = 0 if state is None else self._load(state)
+        if state is None:
+            self._forget()
+            self._walker.begin(generator(self.seed, "begin"), self._elsewhere(0))
+            evaluate(0, self.learner.actor())
+        asked = settings.schedule() if settings.learn_from == "comparisons" else {}
+        points = {round(total * (n + 1) / settings.points) for n in range(settings.points)}
+        for number in range(done, total):
+            steps = self._walk(number)
+            if number == 0 and asked:
+                self._first_comparisons(steps)
+            elif number in asked:
+                self._ask(number, self._pool(number, steps), asked[number])
+            reward_TN = self._rewards(steps)
+            values = self.learner.learn(steps, reward_TN)
+            if number + 1 in points:
+                evaluate(self.environment_steps, self.learner.actor())
+            values |= self._learnt | {
+                "environment_steps": float(self.environment_steps),
+                "comparisons": float(len(self._log.rows)),
+                "reward_step": float(reward_TN.mean()),
+                "gold_step": float(steps.reward_TN.mean()),
+            }
+            session.end_step(number + 1, total, values, partial(self._state, number + 1))
+
+    @property
+    def told(self) -> dict[str, float]:
+        """What the reward said of itself when it last learned."""
+        return dict(self._learnt)
+
+    def save(self, folder: Path) -> None:
+        """Write policy.safetensors and, where one was learned, reward.safetensors."""
+        save_arrays(folder / "policy.safetensors", self.learner.arrays(), self._head("policy"))
+        if self._log.rows:
+            save_arrays(folder / "reward.safetensors", self.reward.arrays(), self._head("reward"))
+
+    def _head(self, what: str) -> dict[str, str]:
+        env, settings = self.environments, self.settings
+        kept = settings.policy if what == "policy" else settings.reward
+        return {
+            "what": what,
+            "environment": env.name,
+            "physics": env.physics,
+            "settings": kept.model_dump_json(),
+        }
+
+    # --- walking ----------------------------------------------------------------------------------
+    def _elsewhere(self, number: int) -> float:
+        early = number < self.settings.elsewhere_first * self.settings.rollouts
+        return 1.0 if early else self.settings.elsewhere
+
+    def _walk(self, number: int, again: int = 0) -> Steps:
+        """The rollout of this number; again: how many of it came before."""
+        rng = generator(self.seed, "rollout", number, again)
+        act, settings = self.learner.actor(), self.settings
+        steps = self._walker.walk(act, settings.policy.rollout, rng, self._elsewhere(number))
+        self.environment_steps += steps.size
+        if settings.horizon == "fixed" and steps.terminated_TN.any():
+            raise RunError(
+                f"{settings.environment} ended an episode before its time, with horizon: fixed",
+                "set horizon: floor, so that the learned reward does not pay for ending",
+            )
+        ended_BI = self.reward.of_steps(steps)[steps.terminated_TN]
+        self._ends_BI = np.concatenate([self._ends_BI, ended_BI])[-ENDS:]
+        return steps
+
+    def _rewards(self, steps: Steps) -> Array:
+        if self.settings.learn_from == "reward":
+            return steps.reward_TN
+        return self.reward.rewards(self.reward.of_steps(steps))
+
+    # --- asking -----------------------------------------------------------------------------------
+    def _first_comparisons(self, steps: Steps) -> None:
+        """Clips of the policy as it begins, from as many rollouts as they take."""
+        count = self.settings.first_comparisons
+        gathered = [steps]
+        pool = self._pool(0, steps)
+        while len(pool.clips) < 2 * count and len(gathered) < GATHERED:
+            more = self._walk(0, len(gathered))
+            gathered.append(more)
+            pool.add(self._pieces(0, more, len(gathered) - 1), self.settings.clip)
+        if len(pool.clips) < 2:
+            raise DataError(
+                f"no episode lasts for a clip of {self.settings.clip} steps: of {pool.pieces:,}"
+                f" pieces of episodes the longest has {pool.longest}",
+                "use shorter clips",
+            )
+        inputs = [self.reward.of_steps(one).reshape(-1, len(self.reward.centre_I))
+                  for one in gathered]  # fmt: skip
+        self.reward.fix_scale(np.concatenate(inputs))
+        self._ask(0, pool, count)
+
+    def _pool(self, number: int, steps: Steps) -> _ClipPool:
+        pool = _ClipPool([], [])
+        pool.add(self._pieces(number, steps), self.settings.clip)
+        return pool
+
+    def _pieces(self, number: int, steps: Steps, again: int = 0) -> list[Episode]:
+        name = f"{number:05d}-{again:02d}" if again else f"{number:05d}"
+        return pieces_of(steps, name, self.seed, self.environments)
+
+    def _ask(self, number: int, pool: _ClipPool, count: int) -> None:
+        """Choose pairs, keep the episodes they lie in, have them judged, learn from all so far."""
+        settings, rng = self.settings, generator(self.seed, "asking", number)
+        if len(pool.clips) < 2:
+            self.say(f"rollout {number + 1}: no two clips of {settings.clip} steps, none asked")
+            return
+        episodes = {episode.id: episode for episode in pool.episodes}
+        first = not self._log.rows
+        pairs_P2 = pairs_of(len(pool.clips), count * (1 if first else settings.candidates), rng)
+        shown = [episodes[clip.episode].piece(clip) for clip in pool.clips]
+        inputs_CLI = np.stack([
+            self.reward.inputs(p.observation_TO[:-1], p.action_TA, p.observation_TO[1:])
+            for p in shown
+        ])  # fmt: skip
+        score_EC = self.reward.scores(inputs_CLI)
+        gap_EP = score_EC[:, pairs_P2[:, 0]] - score_EC[:, pairs_P2[:, 1]]
+        kind = "random" if first else settings.acquisition
+        chosen, arms = choose(
+            kind, gap_EP, settings.reward.lapse, count, settings.random_share, rng
+        )
+        asked = [
+            AskedClips(
+                pool.clips[a], pool.clips[b], arm,
+                (float(shown[a].reward_T.sum()), float(shown[b].reward_T.sum())),
+            )
+            for (a, b), arm in zip(pairs_P2[chosen].tolist(), arms, strict=True)
+        ]  # fmt: skip
+        named = dict.fromkeys(clip.episode for one in asked for clip in (one.first, one.second))
+        self.store.append([episodes[name] for name in named])
+        records = self.watcher.judge(asked, rng)
+        self._log.append([parse_line(dump_line(one)).model_dump(mode="json") for one in records])
+        self._learn_reward(settings.reward.first_steps if first else settings.reward.round_steps)
+
+    def _learn_reward(self, updates: int) -> None:
+        compared, left = compared_clips(self.records, self.store, self.reward)
+        for reason, count in left.items():
+            self.say(f"{count:,} of {len(self._log.rows):,} judgements teach no reward: {reason}")
+        if compared is None:
+            raise DataError("no judgement so far prefers a clip", "judge comparisons of clips")
+        self._learnt = self.reward.learn(compared, updates)
+        self.reward.settle(self._ends_BI)
+
+    # --- checkpoints ------------------------------------------------------------------------------
+    def _state(self, done: int) -> State:
+        memory = self.environments.memory()
+        return {
+            "done": done,
+            "learner": self.learner.state(),
+            "reward": self.reward.state(),
+            "ends": torch.from_numpy(self._ends_BI),
+            "learnt": dict(self._learnt),
+            "environment_steps": self.environment_steps,
+            "blocks": self.store.blocks,
+            "records": len(self._log.rows),
+            "elapsed": self._walker.elapsed_N.tolist(),
+            "environments": None
+            if memory is None
+            else {name: torch.from_numpy(array) for name, array in memory.items()},
+        }
+
+    def _load(self, state: State) -> int:
+        self.learner.load(state["learner"])
+        self.reward.load(state["reward"])
+        self._ends_BI = state["ends"].numpy()
+        self._learnt = dict(state["learnt"])
+        self.environment_steps = int(state["environment_steps"])
+        self._forget(state["blocks"], state["records"])
+        done = int(state["done"])
+        memory: dict[str, Any] | None = state["environments"]
+        if memory is None:
+            self.say(f"the state of {self.settings.environment} cannot be set: new episodes begin")
+            self._walker.begin(generator(self.seed, "begin again", done), self._elsewhere(done))
+        else:
+            self.environments.recall({name: one.numpy() for name, one in memory.items()})
+            self._walker.elapsed_N = np.array(state["elapsed"], dtype=np.int64)
+        return done
+
+    def _forget(self, blocks: int = 0, records: int = 0) -> None:
+        """What came after a checkpoint is done again, to the bit."""
+        self.store.keep(blocks)
+        kept = {id(row) for row in self._log.rows[:records]}
+        self._log.keep(lambda row: id(row) in kept)
+
+
+def save_arrays(path: Path, arrays: dict[str, np.ndarray], head: dict[str, str]) -> None:
+    """A network and its scales, whole or absent."""
+    plain = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    write_atomically(path, lambda place: save_file(plain, str(place), {"accord": json.dumps(head)}))
+
+
+def pieces_of(steps: Steps, name: str, seed: int, environments: EnvironmentBatch) -> list[Episode]:
+    """The pieces of episodes in a rollout, each an episode of the store."""
+    found = []
+    for n, start, end in steps.pieces():
+        rows, last = slice(start, end), slice(end - 1, end)
+        seen = np.concatenate([steps.observation_TNO[rows, n], steps.next_TNO[last, n]])
+        states = None
+        if steps.state_TNS is not None and steps.then_TNS is not None:
+            states = np.concatenate([steps.state_TNS[rows, n], steps.then_TNS[last, n]])
+        found.append(
+            Episode(
+                f"{name}-{n:03d}-{start:04d}",
+                environments.name,
+                environments.physics,
+                seed,
+                steps.begun_at(n, start),
+                seen,
+                steps.action_TNA[rows, n],
+                steps.reward_TN[rows, n],
+                steps.terminated_TN[rows, n],
+                steps.truncated_TN[rows, n],
+                states,
+            )
+        )
+    return found

@@ -1,0 +1,177 @@
+"""Any Gymnasium environment with Box or Discrete spaces, a user's own too. Its state cannot be set:
+a resumed run begins new episodes."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from accord.control.environments import ActionForm, Stepped, check_finite
+from accord.control.extra import needed
+from accord.errors import ConfigError, RunError
+from accord.seeds import derive_seed
+from accord.statistics.intervals import Array, Index
+from accord.validation import suggest
+
+
+class GymBatch:
+    """An `EnvironmentBatch` of environments that gymnasium makes, one after another in this
+    process."""
+
+    settable = False
+    ends: bool | None = None
+    starts: Sequence[str] = ()
+
+    def __init__(self, name: str, count: int, limit: int | None = None) -> None:
+        self._gym = needed("gymnasium", name)
+        self.name, self.count = name, count
+        self.physics = f"gymnasium {self._gym.__version__}"
+        self._environments = [_made(self._gym, name, limit) for _ in range(count)]
+        spec = self._environments[0].spec
+        self.limit: int | None = limit or (spec.max_episode_steps if spec is not None else None)
+        space = self._environments[0].observation_space
+        self.observation_size = self._observation_size(space)
+        self.actions = self._action_form(self._environments[0].action_space)
+        self._seen_NO = np.zeros((count, self.observation_size))
+
+    def _observation_size(self, space: Any) -> int:
+        spaces = self._gym.spaces
+        if isinstance(space, spaces.Box):
+            return int(np.prod(space.shape))
+        if isinstance(space, spaces.Discrete):
+            return int(space.n)
+        raise _unsupported(self.name, "observes", space)
+
+    def _action_form(self, space: Any) -> ActionForm:
+        spaces = self._gym.spaces
+        if isinstance(space, spaces.Discrete):
+            none = np.zeros(0)
+            return ActionForm("discrete", int(space.n), none, none)
+        if isinstance(space, spaces.Box):
+            low, high = (
+                np.asarray(end, dtype=np.float64).ravel() for end in (space.low, space.high)
+            )
+            if not (np.isfinite(low).all() and np.isfinite(high).all()):
+                raise ConfigError(
+                    f"actions of {self.name} have no bounds: {space}",
+                    "give its Box finite bounds (gymnasium.wrappers.RescaleAction does)",
+                )
+            return ActionForm("box", len(low), low, high)
+        raise _unsupported(self.name, "takes", space)
+
+    def reset(self, rows_R: Index, rng: np.random.Generator, elsewhere: float = 0.0) -> None:
+        """See `EnvironmentBatch.reset`. Raises ConfigError where other starts are asked for."""
+        if elsewhere:
+            raise ConfigError(
+                f"{self.name} begins where it does: its state cannot be set",
+                "set the share of starts to 0",
+            )
+        seed = int(rng.integers(2**62))
+        for row in rows_R.tolist():
+            # Gymnasium's seeds have 32 bits.
+            own = derive_seed(seed, "reset", row) % 2**32
+            with _EnvironmentsOwn(self.name, "reset"):
+                seen, _ = self._environments[row].reset(seed=own)
+            self._seen_NO[row] = self._flat(seen)
+        check_finite(self.name, "the observation", self._seen_NO)
+
+    def observe(self) -> Array:
+        return self._seen_NO.copy()
+
+    def states(self) -> Array | None:
+        return None
+
+    def step(self, action_NA: Array) -> Stepped:
+        reward_N = np.zeros(self.count)
+        ended = np.zeros((2, self.count), dtype=bool)
+        bounded_NA = self.actions.bounded(action_NA)
+        for row, environment in enumerate(self._environments):
+            action = self._own_action(environment, bounded_NA[row])
+            with _EnvironmentsOwn(self.name, "step"):
+                seen, reward, terminated, truncated, _ = environment.step(action)
+            self._seen_NO[row], reward_N[row] = self._flat(seen), float(reward)
+            ended[:, row] = terminated, truncated
+        check_finite(self.name, "the observation", self._seen_NO)
+        check_finite(self.name, "the reward", reward_N)
+        return Stepped(self._seen_NO.copy(), reward_N, ended[0], ended[1])
+
+    def memory(self) -> dict[str, Any] | None:
+        return None
+
+    def recall(self, memory: dict[str, Any]) -> None:
+        raise ConfigError(f"the state of {self.name} cannot be set")
+
+    def _own_action(self, environment: Any, action_A: Array) -> Any:
+        if self.actions.kind == "discrete":
+            return int(action_A[0]) + int(environment.action_space.start)
+        space = environment.action_space
+        return action_A.reshape(space.shape).astype(space.dtype)
+
+    def _flat(self, seen: Any) -> Array:
+        space = self._environments[0].observation_space
+        if isinstance(space, self._gym.spaces.Discrete):
+            one_hot: Array = np.eye(self.observation_size)[int(seen) - int(space.start)]
+            return one_hot
+        return np.asarray(seen, dtype=np.float64).ravel()
+
+
+def _made(gym: Any, name: str, limit: int | None) -> Any:
+    """One environment. Raises ConfigError for an unknown id, and for a module of the user's that
+    fails."""
+    module, _, _ = name.rpartition(":")
+    if module and os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        if module:
+            import_module(module)
+        return gym.make(name, max_episode_steps=limit)
+    except gym.error.UnregisteredEnv as error:
+        known = list(gym.registry)
+        raise ConfigError(
+            f"there is no environment {name!r}: {error}",
+            f"{suggest(name.rpartition(':')[2], known)}name an id that gymnasium.make takes, or"
+            " module:EnvId of your own",
+        ) from error
+    except Exception as error:
+        raise ConfigError(
+            f"the environment {name!r} cannot be made: {_where(error)}",
+            "check its module, its id and what it needs",
+        ) from error
+
+
+def _unsupported(name: str, does: str, space: Any) -> ConfigError:
+    return ConfigError(
+        f"{name} {does} {type(space).__name__} spaces ({space})",
+        "only Box and Discrete are supported: wrap it (gymnasium.wrappers.FlattenObservation, or"
+        " your own)",
+    )
+
+
+class _EnvironmentsOwn:
+    """Within it, errors are the environment's own, and say so."""
+
+    def __init__(self, name: str, what: str) -> None:
+        self.name, self.what = name, what
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, Exception):
+            raise RunError(
+                f"the environment {self.name} failed in {self.what}(): {_where(error)}",
+                "the error is the environment's own: mend it, then resume; nothing judged is lost",
+            ) from error
+
+
+def _where(error: BaseException) -> str:
+    """The error, with the last file and line of its trace."""
+    frames = traceback.extract_tb(error.__traceback__)
+    text = f"{type(error).__name__}: {error}"
+    return f"{text} ({frames[-1].filename} line {frames[-1].lineno})" if frames else text

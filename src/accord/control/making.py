@@ -1,0 +1,22 @@
+"""Environments by name."""
+
+from __future__ import annotations
+
+from accord.control.environments import EnvironmentBatch
+from accord.control.gym_batch import GymBatch
+from accord.control.mujoco_batch import MujocoBatch, task_of
+from accord.errors import ConfigError
+
+
+def make(
+    name: str, count: int, limit: int | None = None, endless: bool = False
+) -> EnvironmentBatch:
+    """`count` environments: `accord:NAME` (physics stepped in batch), a Gymnasium id, or
+    `module:EnvId` (the module is imported first). limit: steps of an episode, None for the
+    environment's own; endless: nothing ends an episode before that, where the task is ours. Raises
+    ConfigError for what there is none of, or whose spaces are not supported."""
+    if count < 1:
+        raise ConfigError(f"{count} environments of {name}", "use at least one")
+    if name.startswith("accord:"):
+        return MujocoBatch(task_of(name), count, limit, endless)
+    return GymBatch(name, count, limit)

@@ -1,0 +1,88 @@
+"""Small networks: policies and values, whose rollouts run in NumPy since a call of torch's costs
+more than their arithmetic, and rewards as stacked members.
+
+Suffixes: B rows, E members, I numbers in, O numbers out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from accord.seeds import derive_seed
+from accord.statistics.intervals import Array
+
+
+def aligned(array: Array) -> Tensor:
+    """As a tensor of 32 bits in memory of torch's own: on numpy's, which begins anywhere, products
+    of matrices differ in their last bits from one run to the next."""
+    return torch.tensor(array, dtype=torch.float32)
+
+
+class SmallNet(nn.Module):
+    """Layers of tanh between a vector and a vector; orthogonal weights, `gain` of the last (Huang
+    et al. 2022, details 2 and 3)."""
+
+    def __init__(self, sizes: Sequence[int], gain: float, seed: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
+        for number, layer in enumerate(self._linear()):
+            own = torch.Generator().manual_seed(derive_seed(seed, "layer", number))
+            last = number == len(self.layers) - 1
+            nn.init.orthogonal_(layer.weight, gain if last else 2**0.5, generator=own)
+            nn.init.zeros_(layer.bias)
+
+    def _linear(self) -> list[nn.Linear]:
+        return [layer for layer in self.layers if isinstance(layer, nn.Linear)]
+
+    def forward(self, x_BI: Tensor) -> Tensor:
+        for layer in self.layers[:-1]:
+            x_BI = torch.tanh(layer(x_BI))
+        out: Tensor = self.layers[-1](x_BI)
+        return out
+
+    def in_numpy(self) -> Callable[[Array], Array]:
+        """The same function on arrays, by the weights as they are now: they are not copied, and an
+        update shows."""
+        weights = [
+            (layer.weight.detach().numpy().T, layer.bias.detach().numpy())
+            for layer in self._linear()
+        ]
+
+        def forward(x_BI: Array) -> Array:
+            for weight, bias in weights[:-1]:
+                x_BI = np.tanh(x_BI @ weight + bias)
+            weight, bias = weights[-1]
+            out: Array = x_BI @ weight + bias
+            return out
+
+        return forward
+
+
+class StackedNet(nn.Module):
+    """`members` networks with weights of their own, run as one: a number for each row of each.
+    Leaky ReLU with slope 0.01, as Christiano et al. 2017 have it (appendix A.1)."""
+
+    def __init__(self, size: int, hidden: int, layers: int, members: int, seed: int) -> None:
+        super().__init__()
+        sizes = [size, *[hidden] * layers, 1]
+        self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
+        for number, (a, b) in enumerate(pairwise(sizes)):
+            drawn = []
+            for member in range(members):
+                own = torch.Generator().manual_seed(derive_seed(seed, "member", member, number))
+                drawn.append(torch.randn(a, b, generator=own) * (2 / a) ** 0.5)
+            self.weights.append(nn.Parameter(torch.stack(drawn)))
+            self.biases.append(nn.Parameter(torch.zeros(members, 1, b)))
+
+    def forward(self, x_BI: Tensor) -> Tensor:
+        """[B, I], the same rows for all members, or [E, B, I], its own for each -> [E, B]."""
+        members = len(self.weights[0])
+        h = x_BI if x_BI.ndim == 3 else x_BI.expand(members, *x_BI.shape)
+        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
+            h = nn.functional.leaky_relu(torch.baddbmm(bias, h, weight), 0.01)
+        return torch.baddbmm(self.biases[-1], h, self.weights[-1])[..., 0]

@@ -1,0 +1,123 @@
+"""Steps of a policy in a batch of environments, as arrays, cut into episodes.
+
+Suffixes: T steps, N environments, O numbers of an observation, A of an action, S of a state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from accord.control.environments import EnvironmentBatch, Mask
+from accord.statistics.intervals import Array, Index
+
+Act = Callable[[Array, np.random.Generator], tuple[Array, Array]]
+"""(observations [N, O], random numbers) -> actions [N, A], their log-probabilities [N]."""
+
+
+@dataclass(frozen=True)
+class Steps:
+    """T steps of N environments. next: what was seen after a step and before any reset; state,
+    then: physics states before and after each step, where there are any; begun: how many steps of
+    its episode came before the first row [N]."""
+
+    observation_TNO: Array
+    action_TNA: Array
+    next_TNO: Array
+    reward_TN: Array
+    log_p_TN: Array
+    terminated_TN: Mask
+    truncated_TN: Mask
+    state_TNS: Array | None
+    then_TNS: Array | None
+    begun_N: Index
+
+    @property
+    def size(self) -> int:
+        return self.reward_TN.size
+
+    def begun_at(self, environment: int, row: int) -> int:
+        """How many steps of its episode came before a row where a piece begins."""
+        return int(self.begun_N[environment]) if row == 0 else 0
+
+    def pieces(self) -> list[tuple[int, int, int]]:
+        """(environment, first row, row after the last) of every piece of an episode, environment by
+        environment."""
+        found = []
+        ended_TN = self.terminated_TN | self.truncated_TN
+        total = len(ended_TN)
+        for n in range(ended_TN.shape[1]):
+            start = 0
+            for end in [*(np.flatnonzero(ended_TN[:, n]) + 1).tolist(), total]:
+                if end > start:
+                    found.append((n, start, end))
+                start = end
+        return found
+
+
+class Walker:
+    """Steps environments by a policy, and begins new episodes where they end. elapsed_N: steps of
+    the present episodes."""
+
+    def __init__(self, environments: EnvironmentBatch) -> None:
+        self.environments = environments
+        self.elapsed_N = np.zeros(environments.count, dtype=np.int64)
+
+    def begin(self, rng: np.random.Generator, elsewhere: float = 0.0) -> None:
+        """New episodes everywhere."""
+        self.environments.reset(np.arange(self.environments.count), rng, elsewhere)
+        self.elapsed_N[:] = 0
+
+    def walk(self, act: Act, steps: int, rng: np.random.Generator, elsewhere: float = 0.0) -> Steps:
+        """`steps` of all environments."""
+        env, begun_N = self.environments, self.elapsed_N.copy()
+        rows: list[tuple[Any, ...]] = []
+        states: list[Array | None] = []
+        after: list[Array | None] = []
+        seen_NO = env.observe()
+        for _ in range(steps):
+            states.append(env.states())
+            action_NA, log_p_N = act(seen_NO, rng)
+            stepped = env.step(action_NA)
+            after.append(env.states())
+            rows.append(
+                (
+                    seen_NO,
+                    action_NA,
+                    stepped.observation_NO,
+                    stepped.reward_N,
+                    log_p_N,
+                    stepped.terminated_N,
+                    stepped.truncated_N,
+                )
+            )
+            self.elapsed_N += 1
+            ended_R = np.flatnonzero(stepped.ended_N)
+            seen_NO = stepped.observation_NO
+            if len(ended_R):
+                env.reset(ended_R, rng, elsewhere)
+                self.elapsed_N[ended_R] = 0
+                seen_NO = env.observe()
+        seen, action, then, reward, log_p, terminated, truncated = (
+            np.stack(column) for column in zip(*rows, strict=True)
+        )
+        return Steps(
+            seen,
+            action,
+            then,
+            reward,
+            log_p,
+            terminated,
+            truncated,
+            _stacked(states),
+            _stacked(after),
+            begun_N,
+        )
+
+
+def _stacked(rows: list[Array | None]) -> Array | None:
+    known = [one for one in rows if one is not None]
+    return np.stack(known) if known else None

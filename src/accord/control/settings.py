@@ -1,0 +1,145 @@
+"""What learning from comparisons of clips can be told."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from accord.control.acquisition import Acquisition
+from accord.control.clip_reward import ClipRewardSettings
+from accord.control.ppo import VectorPpoSettings
+from accord.feedback.selection import LEAST_RANDOM
+from accord.learning.settings import Share, Steps
+from accord.validation import Settings, Unit
+
+Comparisons = Annotated[int, Unit("comparisons")]
+
+
+class ClipLearningSettings(Settings):
+    """A reward learned from comparisons of clips while a policy learns from it."""
+
+    environment: str = Field(
+        description=(
+            "accord:NAME (Backflip, Hopper, HalfCheetah), an id of Gymnasium's, or module:EnvId."
+        )
+    )
+    episode_steps: Steps | None = Field(
+        None, ge=1, description="Steps of an episode; none: the environment's own."
+    )
+    steps: Steps = Field(
+        1_000_000,
+        ge=1,
+        description=(
+            "Steps of all environments together that the policy learns from; clips for the first"
+            " comparisons may take some more, which are counted."
+        ),
+    )
+    learn_from: Literal["comparisons", "reward"] = Field(
+        "comparisons",
+        description="What the policy learns from; reward: the environment's own, to compare with.",
+    )
+    horizon: Literal["floor", "fixed"] = Field(
+        "floor",
+        description=(
+            "How the end of an episode pays nothing by itself; floor: rewards are told above what"
+            " the steps that end one are worth; fixed: nothing ends before its time."
+        ),
+    )
+    question: str = Field(
+        "Which of the two clips is better?", min_length=1, description="What is asked."
+    )
+    comparisons: Comparisons = Field(900, ge=1, description="Comparisons in all.")
+    first_comparisons: Comparisons = Field(
+        300, ge=1, description="Of these, before the policy learns."
+    )
+    rounds: Annotated[int, Unit("rounds")] = Field(
+        12, ge=0, description="Times that more are asked, as many each time."
+    )
+    asked_until: Share = Field(
+        0.6, gt=0, le=1, description="Share of the steps after which nothing is asked any more."
+    )
+    clip: Steps = Field(60, ge=1, description="Steps of a clip.")
+    acquisition: Acquisition = Field(
+        "variance",
+        description=(
+            "What is asked: clips at random, those on which the members' probabilities vary most,"
+            " or whose answer is expected to tell most (information)."
+        ),
+    )
+    candidates: Annotated[int, Unit("pairs per comparison")] = Field(
+        10, ge=1, description="Pairs that one comparison is chosen from."
+    )
+    random_share: Share = Field(
+        0.25, ge=LEAST_RANDOM, le=1, description="Of the chosen, those drawn at random."
+    )
+    elsewhere_first: Share = Field(
+        0.0, ge=0, le=1, description="Share of the steps in which all episodes begin elsewhere."
+    )
+    elsewhere: Share = Field(
+        0.0, ge=0, le=1, description="Episodes that begin elsewhere after that."
+    )
+    rationality: float = Field(
+        1.0, gt=0, description="Of the simulated watcher: log-odds per unit of what it likes."
+    )
+    mistakes: Share = Field(
+        0.0, ge=0, lt=0.5, description="Answers of the simulated watcher that are wrong."
+    )
+    points: Annotated[int, Unit("evaluations")] = Field(
+        6, ge=1, description="Evaluations along the way, the last at the end."
+    )
+    evaluation: Annotated[int, Unit("episodes")] = Field(
+        32, ge=2, description="Episodes of an evaluation."
+    )
+    policy: VectorPpoSettings = Field(
+        default_factory=VectorPpoSettings, description="The policy's learner."
+    )
+    reward: ClipRewardSettings = Field(
+        default_factory=ClipRewardSettings, description="The reward model."
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> ClipLearningSettings:
+        later = self.comparisons - self.first_comparisons
+        if later < 0:
+            raise ValueError(
+                f"first_comparisons {self.first_comparisons} are more than all {self.comparisons}"
+            )
+        if later and not self.rounds:
+            raise ValueError(f"{later} comparisons are left for 0 rounds: set rounds")
+        if self.rounds > later:
+            raise ValueError(f"{later} comparisons cannot be spread over {self.rounds} rounds")
+        if self.rounds and self.asked_in < self.rounds:
+            raise ValueError(
+                f"{self.rounds} rounds in {self.asked_in} rollouts ({self.steps:,} steps): use"
+                " fewer rounds, more steps or shorter rollouts"
+            )
+        if self.clip > self.policy.rollout:
+            raise ValueError(
+                f"a clip of {self.clip} steps is longer than a rollout of {self.policy.rollout}"
+            )
+        if self.episode_steps is not None and self.clip > self.episode_steps:
+            raise ValueError(
+                f"a clip of {self.clip} steps is longer than an episode of {self.episode_steps}"
+            )
+        return self
+
+    @property
+    def rollouts(self) -> int:
+        """Of the whole run, before whose last step the policy learns."""
+        return max(1, self.steps // (self.policy.rollout * self.policy.environments))
+
+    @property
+    def asked_in(self) -> int:
+        """Rollouts in which something may be asked after the first comparisons."""
+        return int(self.asked_until * self.rollouts)
+
+    def schedule(self) -> dict[int, int]:
+        """Rollout -> comparisons asked of its clips: the first before the policy learns, the others
+        evenly spread."""
+        asked = {0: self.first_comparisons}
+        later = self.comparisons - self.first_comparisons
+        for number in range(self.rounds):
+            count = later * (number + 1) // self.rounds - later * number // self.rounds
+            asked[round((number + 1) * self.asked_in / self.rounds)] = count
+        return asked

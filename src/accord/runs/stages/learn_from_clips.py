@@ -1,0 +1,259 @@
+"""A policy and its reward learned together from comparisons of clips, in an environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from accord.control.settings import ClipLearningSettings
+from accord.errors import ConfigError
+from accord.feedback.messages import Clip
+from accord.files import write_atomically, write_json
+from accord.report.render import EPISODES, POSES
+from accord.runs.context import StageContext
+from accord.runs.plan import Plan
+from accord.runs.stage import Stage, StageConfig, StageResult, Value
+from accord.runs.stages.settings import CheckpointConfig
+from accord.seeds import derive_seed
+from accord.statistics.intervals import Array
+
+if TYPE_CHECKING:
+    from accord.control.clip_learning import ClipLearning
+    from accord.control.rollouts import Act
+    from accord.examine.episodes import EpisodeEvidence, PointScores
+
+SHOWN = 4
+"""Comparisons whose clips the page shows."""
+PACE = (2_000, 15_000)
+"""Steps per second that a run takes at least and at most, learning included."""
+
+
+class LearnFromClipsConfig(StageConfig, ClipLearningSettings):
+    """Settings of a learn_from_clips stage."""
+
+    kind: Literal["learn_from_clips"]
+    checkpoints: CheckpointConfig = Field(CheckpointConfig(), description="When and how many.")
+
+
+class LearnFromClips(Stage):
+    """Runs `accord.control.clip_learning`, evaluates along the way, and says what came of it."""
+
+    kind = "learn_from_clips"
+    Config = LearnFromClipsConfig
+    provides = {"feedback": None, "policy": None, "reward": None, "evidence": None}  # noqa: RUF012
+    about = "a reward learned from comparisons of clips, and a policy that learns from it"
+
+    def plan(self, config: LearnFromClipsConfig, context: StageContext) -> Plan:
+        from accord.control.making import make
+
+        environment = make(config.environment, 1, config.episode_steps)
+        if (config.elsewhere or config.elsewhere_first) and not environment.starts:
+            raise ConfigError(
+                f"{config.environment} has no other starts",
+                "set elsewhere and elsewhere_first to 0",
+            )
+        notes = [f"{environment.name}: {environment.observation_size} numbers observed,"
+                 f" {environment.actions.kind} actions, {environment.physics}"]  # fmt: skip
+        if config.horizon == "fixed" and environment.ends is None:
+            notes.append("the run stops where an episode ends before its time (horizon: fixed)")
+        if not environment.settable:
+            notes.append("its state cannot be set: a resumed run begins new episodes")
+        size = config.policy.rollout * config.policy.environments
+        watched = (config.points + 1) * config.evaluation * (config.episode_steps or 1000)
+        total = config.rollouts * size + watched
+        return Plan(
+            rows=config.comparisons if config.learn_from == "comparisons" else None,
+            steps=config.rollouts,
+            disk_mib=_disk(config, environment.observation_size, environment.actions.size),
+            seconds=(total / PACE[1], total / PACE[0]),
+            notes=notes,
+        )
+
+    def run(self, config: LearnFromClipsConfig, context: StageContext) -> StageResult:
+        import torch
+
+        from accord.control.clip_learning import ClipLearning
+
+        torch.set_num_threads(1)  # for networks this small more threads only wait for each other
+        learning = ClipLearning(_settings(config), context.seed, context.folder, say=context.say)
+        points = _Points(config, context)
+        session = context.session(_note, **config.checkpoints.model_dump())
+        learning.run(session, points.evaluate)
+        scores = [points.scores(step, learning) for step in points.steps]
+        return _result(config, context, learning, points, scores)
+
+
+def _disk(config: LearnFromClipsConfig, observation: int, action: int) -> int:
+    """MiB of the episodes that clips lie in, at most, and of what evaluations saw."""
+    piece = config.policy.rollout * 8 * (4 * observation + action)
+    asked = 2 * config.comparisons * piece if config.learn_from == "comparisons" else 0
+    watched = (config.points + 1) * config.evaluation * (config.episode_steps or 1000)
+    return 1 + (asked + watched * 8 * (2 * observation + action)) // 2**20
+
+
+def _settings(config: LearnFromClipsConfig) -> ClipLearningSettings:
+    given = {name: getattr(config, name) for name in ClipLearningSettings.model_fields}
+    return ClipLearningSettings(**given)
+
+
+def _note(values: Mapping[str, float]) -> str:
+    told = f"reward {values['reward_step']:.2f}, gold {values['gold_step']:.2f} a step"
+    return f"{told}, {values['comparisons']:.0f} comparisons"
+
+
+@dataclass
+class _Points:
+    """Evaluations along the way. What was seen stays on disk, since the proxy of every point is
+    what the reward at the end says of it."""
+
+    config: LearnFromClipsConfig
+    context: StageContext
+
+    @property
+    def folder(self) -> Path:
+        return self.context.folder / "watched"
+
+    @property
+    def steps(self) -> list[int]:
+        """Steps of the environments at each point."""
+        return sorted(int(path.stem) for path in self.folder.glob("*.safetensors"))
+
+    def evaluate(self, step: int, act: Act) -> None:
+        """Watch a policy and keep what was seen."""
+        from safetensors.numpy import save_file
+
+        from accord.control.evaluation import watch
+        from accord.control.making import make
+
+        config = self.config
+        limit = config.episode_steps or _limit(make(config.environment, 1))
+        seed = derive_seed(self.context.seed, "evaluation")
+        seen = watch(config.environment, act, config.evaluation, limit, seed)
+        if step == 0:  # what an earlier try left is not of this run
+            for old in self.folder.glob("*.safetensors"):
+                old.unlink()
+        arrays = {
+            "observation": seen.steps.observation_TNO.astype(np.float32),
+            "action": seen.steps.action_TNA.astype(np.float32),
+            "next": seen.steps.next_TNO.astype(np.float32),
+            "alive": seen.alive_TN,
+            "gold": seen.gold_N,
+        }
+        arrays |= {f"measured.{name}": row for name, row in seen.measured.items()}
+        if seen.positions_TNQ is not None:
+            arrays["positions"] = seen.positions_TNQ
+        arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+        path = self.folder / f"{step:012d}.safetensors"
+        write_atomically(path, lambda place: save_file(arrays, str(place)))
+        measured = ", ".join(f"{name} {row.mean():.2f}" for name, row in seen.measured.items())
+        self.context.say(f"{step:,} steps: gold {seen.gold_N.mean():.1f}, {measured} an episode")
+
+    def read(self, step: int) -> dict[str, Any]:
+        """What was kept of a point."""
+        from safetensors.numpy import load_file
+
+        return load_file(str(self.folder / f"{step:012d}.safetensors"))
+
+    def scores(self, step: int, learning: ClipLearning) -> PointScores:
+        """Gold and proxy of a point's episodes. Without comparisons there is no proxy but gold."""
+        from accord.examine.episodes import PointScores
+
+        kept = self.read(step)
+        proxy_N: Array = kept["gold"]
+        if self.config.learn_from == "comparisons":
+            inputs = learning.reward.inputs(kept["observation"], kept["action"], kept["next"])
+            proxy_N = (learning.reward.rewards(inputs) * kept["alive"]).sum(0)
+        measured = {
+            name.partition(".")[2]: row
+            for name, row in kept.items()
+            if name.startswith("measured.")
+        }
+        return PointScores(step, kept["gold"], proxy_N, measured)
+
+
+def _limit(environment: Any) -> int:
+    """Steps of an episode. Raises ConfigError where the environment does not say."""
+    limit = getattr(environment, "limit", None)
+    if limit is None:
+        raise ConfigError(
+            f"{environment.name} does not say how long an episode is", "set episode_steps"
+        )
+    return int(limit)
+
+
+def _result(
+    config: LearnFromClipsConfig,
+    context: StageContext,
+    learning: ClipLearning,
+    points: _Points,
+    scores: list[PointScores],
+) -> StageResult:
+    from accord.examine.episodes import decide_episodes, measure_episodes
+
+    evidence = measure_episodes(config.environment, scores)
+    verdict = decide_episodes(evidence, context.name)
+    write_json(context.folder / EPISODES, evidence.model_dump(mode="json"))
+    for folder in (context.folder, context.run_dir):
+        write_json(folder / "verdict.json", verdict.model_dump(mode="json"))
+    learning.save(context.folder)
+    _draw(config, context, learning, points)
+    last, values = evidence.last, _values(evidence, learning)
+    told = [f"{name} {estimate.value:.2f}" for name, estimate in last.measured.items()]
+    asked = f"{len(learning.records):,} comparisons, " if learning.records else ""
+    summary = f"{verdict.outcome}: {asked}gold {last.gold}, {', '.join(told)} an episode"
+    artefacts = {
+        "feedback": context.folder / "feedback.jsonl",
+        "policy": context.folder / "policy.safetensors",
+        "reward": context.folder / "reward.safetensors",
+        "evidence": context.folder / EPISODES,
+    }
+    kept = {name: path for name, path in artefacts.items() if path.exists()}
+    return StageResult(summary, values, kept)
+
+
+def _values(evidence: EpisodeEvidence, learning: ClipLearning) -> dict[str, Value]:
+    last = evidence.last
+    values: dict[str, Value] = {
+        "environment_steps": learning.environment_steps,
+        "comparisons": len(learning.records),
+        "gold": last.gold.value,
+        "gold_gain": last.gold_gain.value,
+        "proxy_gain": last.proxy_gain.value,
+    }
+    values |= {name: estimate.value for name, estimate in last.measured.items()}
+    return values | learning.told
+
+
+def _draw(
+    config: LearnFromClipsConfig, context: StageContext, learning: ClipLearning, points: _Points
+) -> None:
+    """Poses of the policy at the end, and of clips as they were compared; nothing where the robot
+    cannot be drawn."""
+    from accord.control.mujoco_batch import MujocoBatch
+    from accord.control.poses import poses
+
+    batch = learning.environments
+    if not isinstance(batch, MujocoBatch):
+        return
+    last = points.read(points.steps[-1])
+    length = int(last["alive"][:, 0].sum())
+    seconds = batch.task.seconds
+    shown: dict[str, Any] = {
+        "policy": poses(batch.body, last["positions"][:length, 0], seconds),
+        "comparisons": [],
+    }
+    for record in learning.records[-SHOWN:]:
+        clips = []
+        for option in record.in_order:
+            assert isinstance(option.content, Clip)  # it was asked so
+            states = learning.store.clip(option.content).state_TS
+            assert states is not None  # the robot's states can be read
+            chosen = "preferred" if option.id in record.choice.named() else ""
+            clips.append(poses(batch.body, states[:, batch.positions], seconds, chosen))
+        shown["comparisons"].append({"question": str(record.prompt), "clips": clips})
+    write_json(context.folder / POSES, shown)

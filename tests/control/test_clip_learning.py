@@ -1,0 +1,199 @@
+"""The loop: it learns from comparisons, a resume is the same to the bit, and what cannot be is said."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+pytest.importorskip("gymnasium", reason="the extra control is not installed")
+pytest.importorskip("mujoco", reason="the extra control is not installed")
+
+from accord.control.clip_learning import ClipLearning
+from accord.control.settings import ClipLearningSettings
+from accord.errors import AccordError, ConfigError, Interrupted, RunError
+from accord.learning.session import LocalSession
+from accord.runs import runner
+from accord.runs.context import StageProgress
+from accord.runs.recipe import Recipe, load
+from accord.runs.stage import Value
+
+SMALL: dict[str, Any] = {
+    "environment": "accord:Backflip", "episode_steps": 60, "steps": 1200, "comparisons": 12,
+    "first_comparisons": 6, "rounds": 2, "asked_until": 0.7, "clip": 15, "elsewhere_first": 0.4, "elsewhere": 0.5,
+    "points": 2, "evaluation": 3,
+    "policy": {"environments": 4, "rollout": 50, "minibatch": 100, "hidden": 8, "epochs": 1},
+    "reward": {"hidden": 8, "first_steps": 4, "round_steps": 2},
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def beside_the_users_modules(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+
+
+def recipe(tmp_path: Path, **more: Any) -> Recipe:
+    path = tmp_path / "small.yaml"
+    stage = SMALL | more | {"kind": "learn_from_clips"}
+    path.write_text(yaml.safe_dump({"name": "small", "seed": 3, "stages": {"learn": stage}}))
+    return load(str(path))
+
+
+def run(made: Recipe, folder: Path, resume: bool = False) -> dict[str, Value]:
+    runner.execute(made, folder, resume, StageProgress(), {})
+    found: dict[str, Value] = json.loads((folder / "stages/01-learn/result.json").read_text())
+    return found
+
+
+def left(folder: Path) -> dict[str, str]:
+    """Hashes of all that a run leaves, but for times."""
+    stage = folder / "stages/01-learn"
+    files = [*stage.glob("*.safetensors"), *stage.glob("episodes/*"), *stage.glob("watched/*")]
+    files += [stage / name for name in ("feedback.jsonl", "episodes.json", "poses.json")]
+    return {
+        str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in files
+    }
+
+
+class Stops(LocalSession):
+    """Writes the state after a step, then is interrupted."""
+
+    def __init__(self, after: int, path: Path) -> None:
+        super().__init__()
+        self.after, self.path = after, path
+
+    def end_step(self, step: int, total: int, values: Any, state: Any, where: str = "") -> None:
+        super().end_step(step, total, values, state, where)
+        if step == self.after:
+            torch.save(state(), self.path)
+        if step == self.after + 1:  # more was done and written since
+            raise Interrupted("stopped")
+
+
+def test_a_run_leaves_policy_reward_judgements_evidence_and_a_page(tmp_path: Path) -> None:
+    result = run(recipe(tmp_path), tmp_path / "run")
+    assert result["values"]["comparisons"] == 12
+    records = [json.loads(line) for line in (tmp_path / "run/stages/01-learn/feedback.jsonl").read_text().splitlines()]  # fmt: skip
+    assert [r["meta"]["selected_by"] for r in records[:6]] == ["random"] * 6
+    assert {r["meta"]["selected_by"] for r in records[6:]} == {"random", "active"}
+    assert {r["options"][0]["content"]["stop"] - r["options"][0]["content"]["start"] for r in records} == {15}  # fmt: skip
+    verdict = json.loads((tmp_path / "run/verdict.json").read_text())
+    assert {rule["name"] for rule in verdict["arms"][0]["rules"]} >= {"gold rose", "the proxy rose alone"}  # fmt: skip
+    page = (tmp_path / "run/report.html").read_text()
+    assert 'id="acts"' in page
+    assert '"limbs":' in page
+    assert "clean flips" in page
+
+
+@pytest.mark.parametrize("environment", ["accord:Backflip", "Pendulum-v1"])
+def test_a_resumed_run_is_the_same_to_the_bit(tmp_path: Path, environment: str) -> None:
+    """Where the state can be set; where it cannot, it says that new episodes begin."""
+    settings = ClipLearningSettings.model_validate(SMALL | {"environment": environment} | (
+        {} if environment.startswith("accord") else {"elsewhere": 0, "elsewhere_first": 0, "horizon": "fixed"}
+    ))  # fmt: skip
+    said: list[str] = []
+    whole = ClipLearning(settings, 5, tmp_path / "whole")
+    whole.run(LocalSession())
+    session = Stops(3, tmp_path / "state.pt")
+    with pytest.raises(Interrupted):
+        ClipLearning(settings, 5, tmp_path / "half").run(session)
+    again = ClipLearning(settings, 5, tmp_path / "half", say=said.append)
+    again.run(LocalSession(torch.load(session.path, weights_only=True)))
+    assert len(again.records) == len(whole.records) == 12
+    assert again.store.ids == EpisodeIds(tmp_path / "half")
+    if environment == "Pendulum-v1":
+        assert said == ["the state of Pendulum-v1 cannot be set: new episodes begin"]
+        return
+    assert again.records == whole.records
+    for mine, theirs in ((again.learner, whole.learner), (again.reward, whole.reward)):
+        for name, array in mine.arrays().items():
+            assert (array == theirs.arrays()[name]).all(), name
+
+
+def EpisodeIds(folder: Path) -> list[str]:
+    from accord.control.episodes import EpisodeStore
+
+    return EpisodeStore(folder / "episodes").ids
+
+
+def test_an_interrupted_run_ends_as_one_that_was_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through the runner: every file it leaves."""
+    made = recipe(tmp_path, checkpoints={"every_steps": 1})
+    run(made, tmp_path / "whole")
+    learn = ClipLearning._walk
+
+    def stopping(self: ClipLearning, number: int, again: int = 0) -> Any:
+        if number == 4 and not (tmp_path / "stopped").exists():
+            (tmp_path / "stopped").touch()
+            raise KeyboardInterrupt
+        return learn(self, number, again)
+
+    monkeypatch.setattr(ClipLearning, "_walk", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        run(made, tmp_path / "cut")
+    run(made, tmp_path / "cut", resume=True)
+    assert left(tmp_path / "cut") == left(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"environment": "accord:Backfilp"}, 'did you mean "accord:Backflip"'),
+        ({"environment": "accord:Hopper"}, "accord:Hopper has no other starts"),
+        ({"first_comparisons": 20}, "first_comparisons 20 are more than all 12"),
+        ({"clip": 70}, "a clip of 70 steps is longer than a rollout of 50"),
+        ({"rounds": 7}, "6 comparisons cannot be spread over 7 rounds"),
+        ({"asked_until": 0.1}, "2 rounds in 0 rollouts"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_a_run(
+    tmp_path: Path, given: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        run(recipe(tmp_path, **given), tmp_path / "run")
+    assert said in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"horizon": "fixed"}, "ended an episode before its time, with horizon: fixed"),
+        ({"clip": 15}, "no episode lasts for a clip of 15 steps: .* the longest has 4"),
+    ],
+)
+def test_what_an_environment_does_that_cannot_be_learned_from_is_said(
+    tmp_path: Path, given: dict[str, Any], said: str
+) -> None:
+    here = {"environment": "user_environments:Short-v0", "elsewhere": 0.0, "elsewhere_first": 0.0}
+    settings = ClipLearningSettings.model_validate(SMALL | here | given)
+    with pytest.raises((RunError, AccordError), match=said):
+        ClipLearning(settings, 1, tmp_path).run(LocalSession())
+
+
+@pytest.mark.slow
+def test_a_pendulum_learns_from_comparisons(tmp_path: Path) -> None:
+    """From -1,200 to above -700 in 40,000 steps and 150 comparisons, never shown its reward."""
+    from accord.control.evaluation import watch
+
+    settings = ClipLearningSettings.model_validate({
+        "environment": "Pendulum-v1", "steps": 45_000, "comparisons": 150, "first_comparisons": 50,
+        "rounds": 4, "clip": 25, "horizon": "fixed", "points": 1,
+        "policy": {"environments": 8, "rollout": 200, "minibatch": 200, "gamma": 0.95},
+        "reward": {"hidden": 32, "first_steps": 100, "round_steps": 50},
+    })  # fmt: skip
+    gold: list[float] = []
+    ClipLearning(settings, 1, tmp_path).run(
+        LocalSession(),
+        lambda _, act: gold.append(watch("Pendulum-v1", act, 16, 200, 7).gold_N.mean()),
+    )
+    assert gold[0] < -900
+    assert gold[-1] > -700

@@ -1,0 +1,111 @@
+"""The reward learned from clips: Christiano's likelihood, what it recovers, and what is asked."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from accord.control.acquisition import choose, first_preferred, pairs_of, value
+from accord.control.clip_reward import ClipReward, ClipRewardSettings, ComparedClips
+from accord.control.environments import ActionForm
+from accord.errors import ConfigError
+from accord.learning.likelihoods import bradley_terry, with_lapse
+
+BOX = ActionForm("box", 1, np.array([-1.0]), np.array([1.0]))
+
+
+def reward_of(**more: float) -> ClipReward:
+    return ClipReward(ClipRewardSettings(hidden=16, **more), 2, BOX, 1)
+
+
+def compared(count: int, seed: int = 0, length: int = 5) -> tuple[ComparedClips, np.ndarray]:
+    """Clips compared without error by the sum of the first number seen; and these gaps."""
+    rng = np.random.default_rng(seed)
+    first, second = (rng.normal(size=(count, length, 5)) for _ in range(2))
+    gap = (first[..., 0] - second[..., 0]).sum(1)
+    return ComparedClips(first, second, (gap > 0).astype(float)), gap
+
+
+@given(st.floats(-20, 20), st.floats(0, 0.9))
+def test_lapses_are_christianos(gap: float, lapse: float) -> None:
+    """P = (1 - lapse) sigma(d) + lapse / 2 (Christiano et al. 2017 section 2.2.3)."""
+    first = with_lapse(
+        bradley_terry(torch.tensor(gap, dtype=torch.float64), torch.tensor(0.0)), lapse
+    )
+    wanted = (1 - lapse) / (1 + np.exp(-gap)) + lapse / 2
+    assert first.exp().item() == pytest.approx(wanted, rel=1e-6)
+    assert first_preferred(np.array([gap]), lapse)[0] == pytest.approx(wanted, rel=1e-6)
+
+
+def test_it_recovers_what_was_liked() -> None:
+    reward, (clips, _) = reward_of(), compared(200)
+    reward.fix_scale(clips.first_MLI.reshape(-1, 5))
+    found = reward.learn(clips, 150)
+    assert found["heldout_agreement"] >= 0.8
+    fresh, gap = compared(200, 9)
+    score = reward.scores(fresh.first_MLI).mean(0) - reward.scores(fresh.second_MLI).mean(0)
+    assert ((score > 0) == (gap > 0)).mean() > 0.85
+    every = np.concatenate([clips.first_MLI, clips.second_MLI])
+    each = reward.member_rewards(every)
+    np.testing.assert_allclose(each.mean((1, 2)), 0, atol=1e-3)
+    np.testing.assert_allclose(each.std((1, 2)), 1, atol=1e-3)
+    ends = every[:7, 0]
+    before = reward.rewards(every)
+    reward.settle(ends)
+    np.testing.assert_allclose(reward.rewards(ends).mean(), 0, atol=1e-6)
+    np.testing.assert_allclose(before - reward.rewards(every), reward.floor)
+
+
+def test_members_have_bootstraps_that_stay_when_more_is_judged() -> None:
+    reward = reward_of()
+    few, more = reward._bootstrap(40), reward._bootstrap(900)
+    assert torch.equal(few, more[:, :40])
+    assert not torch.equal(more[0], more[1])
+    assert more.mean().item() == pytest.approx(1, abs=0.05)
+    assert torch.equal(reward_of(members=1)._bootstrap(5), torch.ones(1, 5))
+
+
+def test_a_resumed_reward_is_the_same_to_the_bit() -> None:
+    clips, _ = compared(40)
+    one, other = reward_of(), reward_of()
+    for reward in (one, other):
+        reward.fix_scale(clips.first_MLI.reshape(-1, 5))
+    one.learn(clips, 5)
+    other.load(one.state())
+    for reward in (one, other):
+        reward.learn(clips, 5)
+    np.testing.assert_array_equal(one.rewards(clips.first_MLI), other.rewards(clips.first_MLI))
+
+
+def test_what_members_disagree_on_is_asked_and_what_is_uncertain_to_all_alike_is_not() -> None:
+    gap_EP = np.array([[0.0, 3.0, 4.0], [0.0, -3.0, 4.0], [0.0, 3.0, 4.0]])
+    for kind in ("variance", "information"):
+        assert value(kind, gap_EP, 0.1).argmax() == 1
+        assert value(kind, gap_EP, 0.1)[0] == pytest.approx(0, abs=1e-12)
+    assert (value("information", gap_EP, 0.1) <= np.log(2)).all()
+    sure, lapsing = (value("information", gap_EP, lapse)[1] for lapse in (0.0, 0.8))
+    assert lapsing < sure / 5  # who answers at random tells little
+
+
+@given(st.integers(2, 40), st.integers(0, 99))
+def test_the_random_arm_is_always_there(count: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    gap_EP = rng.normal(size=(3, 10 * count))
+    chosen, arms = choose("variance", gap_EP, 0.1, count, 0.25, rng)
+    assert len(set(chosen.tolist())) == count
+    assert arms.count("random") == int(np.ceil(0.25 * count))
+    worth = value("variance", gap_EP, 0.1)
+    active = worth[chosen[arms.count("random") :]]
+    left = np.delete(worth, chosen)
+    assert not len(active) or active.min() >= left.max()
+    pairs = pairs_of(count, 50, rng)
+    assert (pairs[:, 0] != pairs[:, 1]).all()
+    assert pairs.max() < count
+
+
+def test_no_random_arm_is_refused() -> None:
+    with pytest.raises(ConfigError, match="the random arm is 0%"):
+        choose("variance", np.zeros((3, 10)), 0.1, 2, 0.0, np.random.default_rng(0))

@@ -1,0 +1,181 @@
+"""Environments in batch: ours are gymnasium's to rounding, and what is wrong with a user's is said."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+gymnasium = pytest.importorskip("gymnasium", reason="the extra control is not installed")
+mujoco = pytest.importorskip("mujoco", reason="the extra control is not installed")
+
+from accord.control.flips import count_flips  # noqa: E402
+from accord.control.making import make  # noqa: E402
+from accord.control.mujoco_batch import MujocoBatch  # noqa: E402
+from accord.errors import AccordError, ConfigError, DataError, RunError  # noqa: E402
+from accord.seeds import generator  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def beside_the_users_modules(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+
+
+def batch(name: str, count: int = 4) -> MujocoBatch:
+    made = make(name, count)
+    assert isinstance(made, MujocoBatch)
+    return made
+
+
+@pytest.mark.parametrize("name", ["Hopper", "HalfCheetah"])
+def test_a_step_is_gymnasiums(name: str) -> None:
+    ours, rng = batch(f"accord:{name}"), generator(1, "parity")
+    ours.reset(np.arange(4), rng)
+    states = ours.states()
+    assert states is not None
+    theirs = gymnasium.make(f"{name}-v5")
+    theirs.reset(seed=1)
+    now = ours.moment()
+    theirs.unwrapped.set_state(now.qpos_NQ[2], now.qvel_NV[2])
+    for _ in range(40):
+        action_NA = rng.uniform(-1, 1, (4, ours.actions.size))
+        stepped = ours.step(action_NA)
+        seen, reward, terminated, _, _ = theirs.step(action_NA[2])
+        np.testing.assert_allclose(stepped.observation_NO[2], seen, atol=1e-6)
+        assert stepped.reward_N[2] == pytest.approx(reward, abs=1e-6)
+        assert stepped.terminated_N[2] == terminated
+        if terminated:
+            break
+
+
+@pytest.mark.parametrize("name", ["Backflip", "HalfCheetah"])
+def test_limbs_are_where_mujoco_has_them(name: str) -> None:
+    ours, rng = batch(f"accord:{name}", 8), generator(2, "limbs")
+    data = mujoco.MjData(ours.model)
+    qpos_NQ = rng.normal(size=(8, ours.model.nq))
+    ends = ours.body.ends(qpos_NQ)
+    for row, qpos in enumerate(qpos_NQ):
+        data.qpos[:] = qpos
+        mujoco.mj_kinematics(ours.model, data)
+        for limb, geom in enumerate(ours.body.names):
+            place = data.geom(geom).xpos[[0, 2]]
+            np.testing.assert_allclose(ends[row, limb].mean(0), place, atol=1e-12)
+            along = data.geom(geom).xmat.reshape(3, 3)[[0, 2], 2]
+            half = (ends[row, limb, 1] - ends[row, limb, 0]) / 2
+            np.testing.assert_allclose(half / np.linalg.norm(half), along, atol=1e-12)
+
+
+def test_a_state_says_how_it_goes_on() -> None:
+    """Whatever came before: memory taken and put back continues to the bit."""
+    first, second, rng = batch("accord:Backflip"), batch("accord:Backflip"), generator(3, "on")
+    first.reset(np.arange(4), rng, 0.5)
+    actions = rng.normal(size=(30, 4, 3))
+    for action_NA in actions[:10]:
+        first.step(action_NA)
+    memory = first.memory()
+    assert memory is not None
+    second.recall(memory)
+    for action_NA in actions[10:]:
+        one, other = first.step(action_NA), second.step(action_NA)
+        for name, value in vars(one).items():
+            np.testing.assert_array_equal(value, getattr(other, name))
+
+
+def test_lying_on_the_floor_ends_an_episode_and_time_truncates_it() -> None:
+    ours = batch("accord:Backflip", 2)
+    endless = make("accord:Backflip", 2, limit=200, endless=True)
+    for environments in (ours, endless):
+        environments.reset(np.arange(2), generator(4, "floor"))
+    lay, steps = (
+        0,
+        [(ours.step(np.ones((2, 3))), endless.step(np.ones((2, 3)))) for _ in range(200)],
+    )
+    for here, there in steps:
+        lay += int(here.terminated_N[0])
+        assert not here.truncated_N.any()
+        assert not there.terminated_N.any()
+    assert lay
+    assert steps[-1][1].truncated_N.all()
+    assert not steps[-2][1].truncated_N.any()
+
+
+def test_states_of_another_size_are_refused() -> None:
+    with pytest.raises(DataError, match="states of 5 numbers: accord:Hopper has 13"):
+        batch("accord:Hopper").set_states(np.arange(2), np.zeros((2, 5)))
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("accord:Backfilp", r'did you mean "accord:Backflip"'),
+        ("Pendulum-v9", "Pendulum"),
+        ("user_environments:Wlak-v0", r'did you mean "Walk-v0"'),
+        ("no_such_module:Walk-v0", "No module named 'no_such_module'"),
+        ("user_environments:Worded-v0", "observes Text spaces .* Box and Discrete"),
+        ("user_environments:Unbounded-v0", "have no bounds"),
+        ("Blackjack-v1", "observes Tuple spaces"),
+    ],
+)
+def test_what_cannot_be_made_is_refused(name: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        make(name, 1)
+    assert __import__("re").search(said, str(caught.value), 16), str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("Breaking", r"failed in step\(\): ValueError: the motor burnt out .*user_environments.py"),
+        ("Blind", "the observation of user_environments:Blind-v0 is nan"),
+        ("Unpaid", "the reward of user_environments:Unpaid-v0 is nan"),
+    ],
+)
+def test_what_a_users_environment_does_wrong_is_its_own(name: str, said: str) -> None:
+    environments = make(f"user_environments:{name}-v0", 2)
+    environments.reset(np.arange(2), generator(1, "own"))
+    steps = iter(lambda: environments.step(np.zeros((2, 1))), None)
+    with pytest.raises(RunError, match=said):
+        list(islice(steps, 3))
+
+
+@pytest.mark.parametrize("name", ["CartPole-v1", "FrozenLake-v1", "Pendulum-v1"])
+def test_gymnasiums_own_step_in_all_spaces(name: str) -> None:
+    environments, rng = make(name, 3), generator(5, "all")
+    environments.reset(np.arange(3), rng)
+    form = environments.actions
+    for _ in range(3):
+        drawn = rng.integers(form.size, size=(3, 1)) if form.kind == "discrete" else rng.normal(size=(3, form.size))  # fmt: skip
+        stepped = environments.step(drawn.astype(float))
+        assert stepped.observation_NO.shape == (3, environments.observation_size)
+    assert environments.states() is None
+
+
+def test_other_starts_where_there_are_none() -> None:
+    for name in ("accord:Hopper", "Pendulum-v1"):
+        with pytest.raises(ConfigError, match="starts"):
+            make(name, 1).reset(np.arange(1), generator(1, "no"), 0.5)
+
+
+def test_a_missing_extra_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "mujoco", None)
+    with pytest.raises(AccordError, match=r"pip install 'accord\[control\]'"):
+        make("accord:Backflip", 1)
+
+
+def test_flips_are_whole_turns_backwards_and_clean_ones_touch_nothing() -> None:
+    turn = 2 * np.pi
+    pitch = np.array([
+        [0, -2, -4, -7, -10, -13],  # two turns
+        [0, -2, -4, -7, -4, -7],  # there, back and there again: one
+        [0, 2, 4, 7, 10, 13],  # forwards: none
+        [0.5, -3, -turn, -7, -9, -turn * 2 + 0.4],  # from its own first pitch: two
+        [0, -2, -4, -7, -10, -13],  # the second after it was over
+    ]).T  # fmt: skip
+    down, alive = np.zeros_like(pitch, dtype=bool), np.ones_like(pitch, dtype=bool)
+    down[2, 0] = True  # within the first turn
+    alive[4:, 4] = False
+    turns, clean = count_flips(pitch, down, alive)
+    assert turns.tolist() == [2, 1, 0, 2, 1]
+    assert clean.tolist() == [1, 1, 0, 2, 1]

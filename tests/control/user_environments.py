@@ -1,0 +1,64 @@
+"""Environments as users write them, good and bad."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+
+class Walk(gymnasium.Env[Any, Any]):
+    """A place on a line that ends at 1: seen as it is, moved by an action."""
+
+    observation_space = spaces.Box(-10, 10, (1,))
+    action_space = spaces.Box(-1, 1, (1,))
+    reward: float = 1.0
+    breaks_at: int | None = None
+    unseen_at: int | None = None
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        self.at, self.steps = self.np_random.uniform(-0.1, 0.1), 0
+        return np.array([self.at], dtype=np.float32), {}
+
+    def step(self, action: Any) -> Any:
+        self.steps += 1
+        if self.steps == self.breaks_at:
+            raise ValueError("the motor burnt out")
+        self.at += 0.2 * float(action[0])
+        seen = np.nan if self.steps == self.unseen_at else self.at
+        return np.array([seen], dtype=np.float32), self.reward, self.at > 1, False, {}
+
+
+class Breaking(Walk):
+    breaks_at = 3
+
+
+class Blind(Walk):
+    unseen_at = 2
+
+
+class Unpaid(Walk):
+    reward = float("nan")
+
+
+class Worded(Walk):
+    observation_space = spaces.Text(5)  # type: ignore[assignment]
+
+
+class Unbounded(Walk):
+    action_space = spaces.Box(-np.inf, np.inf, (1,))
+
+
+class Short(Walk):
+    """Over after four steps, whatever is done."""
+
+    def step(self, action: Any) -> Any:
+        seen, reward, _, _, more = super().step(action)
+        return seen, reward, self.steps >= 4, False, more
+
+
+for one in (Walk, Breaking, Blind, Unpaid, Worded, Unbounded, Short):
+    gymnasium.register(f"{one.__name__}-v0", one, max_episode_steps=50)
