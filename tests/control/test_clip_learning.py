@@ -100,7 +100,7 @@ def test_a_resumed_run_is_the_same_to_the_bit(tmp_path: Path, environment: str) 
     said: list[str] = []
     whole = ClipLearning(settings, 5, tmp_path / "whole")
     whole.run(LocalSession())
-    session = Stops(3, tmp_path / "state.pt")
+    session = Stops(2, tmp_path / "state.pt")
     with pytest.raises(Interrupted):
         ClipLearning(settings, 5, tmp_path / "half").run(session)
     again = ClipLearning(settings, 5, tmp_path / "half", say=said.append)
