@@ -1,0 +1,48 @@
+"""The race against Stable-Baselines3: what its lines say, and that both sides run."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from benchmarks import control
+
+
+def line(steps: int, seconds: float, reached: float | None) -> dict[str, float | None]:
+    return {"steps": steps, "cpu_seconds": seconds, "to_target": reached, "return": 50.0}
+
+
+def test_ratios_say_by_how_much_ours_is_ahead() -> None:
+    found = {
+        "ours": [line(1000, 1.0, 10.0), line(1000, 1.0, 10.0)],
+        "theirs-64": [line(1000, 4.0, 20.0), line(1000, 1.0, 80.0)],
+        "theirs-512": [line(500, 1.0, None), line(500, 1.0, 30.0)],
+    }
+    rows = control.compared(found)
+    assert rows["theirs-64"]["speed"].startswith("2.00 [")
+    assert rows["theirs-64"]["to_target"].startswith("4.00 [")
+    assert rows["theirs-512"]["speed"] == "2.00 (all equal: no interval)"
+    assert rows["theirs-512"]["to_target"] == "3.00 (1 of 2 seeds)"
+    assert control.ratio([math.nan]) == "not reached"
+
+
+def test_a_race_ends_when_enough_episodes_are_good_enough() -> None:
+    race = control.Race(10.0)
+    assert not race.told(100, [20.0] * 10)
+    assert not race.told(200, [9.0] * 60)
+    assert race.told(300, [12.0] * 60)
+    assert race.line()["steps"] == 300
+    assert race.line()["return"] == 12
+    assert "target after" in control.told("x", race.line())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("side", control.SIDES)
+def test_every_side_runs(side: str) -> None:
+    pytest.importorskip("mujoco", reason="mujoco is not installed")
+    if side != "ours":
+        pytest.importorskip("stable_baselines3", reason="stable-baselines3 is not installed")
+    options = type("Options", (), {"task": "Hopper", "steps": 2048})()
+    found = control.measured(side, options, 1)
+    assert found["steps"] >= 2048
+    assert found["cpu_seconds"] > 0
