@@ -106,6 +106,16 @@ def test_distance_of_best_of_n_against_enumeration(
     assert unlikely == pytest.approx(np.full(3, bound), abs=1e-6)
 
 
+def test_the_best_of_one_went_nowhere() -> None:
+    """By rounding the estimate may lie below 0; what is told does not."""
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        logp = -rng.exponential(20.0, (5, 8))
+        (point,) = best_of_n.curve(rng.normal(size=(5, 8)), None, None, logp, (1,))
+        assert 0 <= point.kl < 1e-12
+        assert point.root_kl < 1e-6
+
+
 # --- text -----------------------------------------------------------------------------------------
 def test_diversity_is_measured_at_equal_length() -> None:
     texts = [text_measures.words("a b c d e f g h"), text_measures.words("a b c d")]

@@ -101,13 +101,14 @@ def curve(
             )
         gold = None if gold_PN is None else clustered_mean(expected_best(proxy_PN, gold_PN, n))
         proxy = clustered_mean(expected_best(proxy_PN, proxy_PN, n))
-        kl = float(expected_best(proxy_PN, kl_estimate(n, logp_PN), n).mean())
+        # Of one sample it is 0, or a rounding error below.
+        kl = max(0.0, float(expected_best(proxy_PN, kl_estimate(n, logp_PN), n).mean()))
         points.append(
             BestOfPoint(
                 n=n,
                 kl=kl,
                 kl_bound=kl_bound(n),
-                root_kl=math.sqrt(max(0.0, kl)),
+                root_kl=math.sqrt(kl),
                 proxy=proxy,
                 gold=gold,
                 win_rate=wins,
