@@ -80,7 +80,7 @@ def test_sampling_trainers_against_trl(
 @pytest.mark.slow
 @pytest.mark.parametrize("trainer", ["sample", "ppo-vs-rloo"])
 def test_sampling_alone_and_ppo(trainer: str) -> None:
-    (line,) = compare("--trainer", trainer, "--rows", "2")
+    (line,) = compare("--trainer", trainer, "--rows", "4")
     assert line["sampled_ratio"] > 0
     assert line["ours_peak_mib"] > line["ours_mib_before"] > 50
 
