@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 from zoo import BROKEN, healthy, rows
 
 from accord.cli.main import main
+from accord.examine.episodes import PointScores, measure_episodes
 from accord.examine.evidence import ArmRows, measure
 from accord.examine.measures import measures, requirement, requirements_met
 from accord.examine.verdict import Verdict
@@ -121,3 +122,56 @@ def test_the_schema_is_that_of_what_is_written() -> None:
     assert told.exit_code == 0, told.output
     assert json.loads(told.output) == Verdict.model_json_schema()
     assert json.loads(told.output)["additionalProperties"] is False
+
+
+def acting(folder: Path, gold: list[float]) -> Path:
+    """A run whose policy acts: mean gold at each point, the proxy 10 more each time."""
+    rng = np.random.default_rng(3)
+    start = rng.normal(size=24)
+    points = [
+        PointScores(
+            step=1000 * at,
+            gold_N=start + mean + 0.1 * rng.normal(size=24),
+            proxy_N=start + 10 * at + 0.1 * rng.normal(size=24),
+            measured={"clean_flips": np.full(24, float(at)) + rng.normal(size=24) / 10},
+        )
+        for at, mean in enumerate(gold)
+    ]
+    evidence = measure_episodes("accord:Backflip", points)
+    write_text(folder / "recipe.yaml", "name: demo\n")
+    write_json(folder / "stages/01-learn/episodes.json", evidence.model_dump(mode="json"))
+    return folder
+
+
+def test_policies_that_act_have_a_verdict_too(tmp_path: Path) -> None:
+    good = acting(tmp_path / "good", [0.0, 5.0, 10.0])
+    found = verdict(good, "--require", "learn.clean_flips >= 1.5", "--junit", tmp_path / "j.xml")
+    assert found.exit_code == 0, found.output
+    assert found.output.startswith("worked: gold prefers it to the untrained policy")
+    assert "learn (accord:Backflip): worked" in found.output
+    assert "met   learn.clean_flips >= 1.5" in found.output
+    assert 'failures="0"' in (tmp_path / "j.xml").read_text()
+    assert verdict(good, "--require", "learn.gold >= 11").exit_code == 3
+    gamed = acting(tmp_path / "gamed", [0.0, 5.0, -5.0])
+    found = verdict(gamed, "--json")
+    assert found.exit_code == 3
+    said = json.loads(found.output)
+    assert (said["outcome"], said["failed"]) == ("gamed", True)
+    assert said["measures"]["learn.late_drop"]["high"] < 0
+    assert (
+        said
+        == said | Verdict.model_validate({k: said[k] for k in Verdict.model_fields}).model_dump()
+    )
+
+
+def test_what_is_about_responses_is_refused_of_policies_that_act(tmp_path: Path) -> None:
+    good = acting(tmp_path / "good", [0.0, 5.0])
+    (tmp_path / "log.jsonl").write_text("{}\n")
+    found = verdict(good, "--deployment", tmp_path / "log.jsonl")
+    assert found.exit_code == 2
+    assert "this run's policy acts" in found.output
+    place = good / "stages/01-learn/episodes.json"
+    place.write_text(place.read_text().replace('"environment"', '"environments"'))
+    found = verdict(good)
+    assert found.exit_code == 2
+    assert "was written by another version" in found.output

@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 from xml.etree import ElementTree
 
 import click
@@ -18,9 +18,10 @@ from accord.files import write_text
 if TYPE_CHECKING:
     from accord.examine.asked import PeopleWins
     from accord.examine.asked_groups import GroupsOf
+    from accord.examine.episodes import EpisodeEvidence
     from accord.examine.evidence import Evidence
-    from accord.examine.measures import Checked, Measure
-    from accord.examine.verdict import Verdict
+    from accord.examine.measures import Checked, Measure, Requirement
+    from accord.examine.verdict import ArmVerdict, Verdict
 
 OUTCOMES = ("worked", "gamed", "collapsed", "inconclusive")
 COLOURS = {"worked": "green", "gamed": "red", "collapsed": "red"}
@@ -46,10 +47,18 @@ def show(
     from accord.examine.error_rates import with_rates
     from accord.examine.measures import measures, of_people, requirement, requirements_met
     from accord.examine.verdict import decide
-    from accord.runs.evidence import read_evidence
+    from accord.runs.evidence import evidence_files, read_episodes, read_evidence
 
     refused = outcomes(fail_on)
     asked = [requirement(text) for text in require]
+    acts = {} if evidence_files(run_dir) else read_episodes(run_dir)
+    if acts:
+        if answers or attributes or deployed or called:
+            raise ConfigError(
+                "answers, attributes and logs of use are about responses; this run's policy acts",
+                "leave them out",
+            )
+        _show_acts(acts, refused, asked, as_json, junit, list_measures)
     evidence, guard = read_evidence(run_dir)
     verdict = decide(evidence, guard)
     wins: Mapping[str, PeopleWins] = {}
@@ -91,6 +100,36 @@ def show(
         for one in wins.values():
             print_people(one)
             print_groups(groups.get(one.arm, []))
+    sys.exit(GUARD_EXIT if failed else 0)
+
+
+def _show_acts(
+    acts: Mapping[str, EpisodeEvidence],
+    refused: frozenset[str],
+    asked: Sequence[Requirement],
+    as_json: bool,
+    junit: Path | None,
+    list_measures: bool,
+) -> NoReturn:
+    """The same of policies that act."""
+    from accord.examine.episodes import decide_episodes
+    from accord.examine.measures import of_episodes, requirements_met
+    from accord.examine.verdict import of_arms
+
+    arms = [decide_episodes(evidence, stage).arms[0] for stage, evidence in acts.items()]
+    verdict, found = of_arms(arms), of_episodes(acts)
+    results = requirements_met(asked, found)
+    failed = verdict.outcome in refused or not all(one.met for one in results)
+    if junit is not None:
+        write_text(junit, junit_xml(verdict, refused, results))
+    if as_json:
+        click.echo(json.dumps(as_data(verdict, results, found, failed), indent=1))
+    else:
+        _print_outcome(verdict)
+        for arm in arms:
+            click.echo(f"\n{safe_text(arm.arm)} ({acts[arm.arm].environment}): {arm.outcome}")
+            _print_rules(arm)
+        _print_found(results, found if list_measures else {})
     sys.exit(GUARD_EXIT if failed else 0)
 
 
@@ -144,10 +183,7 @@ def _print(
     results: Sequence[Checked],
     listed: Mapping[str, Measure],
 ) -> None:
-    click.secho(verdict.outcome, bold=True, fg=COLOURS.get(verdict.outcome, "yellow"), nl=False)
-    click.echo(f": {safe_text(verdict.reason)}")
-    if verdict.stopped_by_guard:
-        click.echo(f"stopped by a guard: {safe_text(verdict.stopped_by_guard)}")
+    _print_outcome(verdict)
     if evidence.contamination is not None and any(evidence.contamination):
         exact, overlapping = evidence.contamination
         click.secho(
@@ -157,14 +193,30 @@ def _print(
         )
     for arm, measured in zip(verdict.arms, evidence.arms, strict=True):
         click.echo(f"\n{safe_text(arm.arm)} ({measured.method}): {arm.outcome}")
-        told = [
-            ("yes" if rule.fired else "no", rule.name, rule.statement, rule.in_known_runs)
-            for rule in arm.rules
-        ]
-        print_table(("fired", "rule", "evidence", "in known runs"), told, right=())
+        _print_rules(arm)
         if measured.best_step is not None and len(measured.points) > 2:
             last = "the last" if measured.best_step == measured.last.step else "not the last"
             click.echo(f"  gold is highest at step {measured.best_step}, {last} point")
+    _print_found(results, listed)
+
+
+def _print_outcome(verdict: Verdict) -> None:
+    click.secho(verdict.outcome, bold=True, fg=COLOURS.get(verdict.outcome, "yellow"), nl=False)
+    click.echo(f": {safe_text(verdict.reason)}")
+    if verdict.stopped_by_guard:
+        click.echo(f"stopped by a guard: {safe_text(verdict.stopped_by_guard)}")
+
+
+def _print_rules(arm: ArmVerdict) -> None:
+    heads = ["fired", "rule", "evidence"]
+    told = [["yes" if rule.fired else "no", rule.name, rule.statement] for rule in arm.rules]
+    if any(rule.in_known_runs for rule in arm.rules):
+        heads.append("in known runs")
+        told = [[*row, rule.in_known_runs] for row, rule in zip(told, arm.rules, strict=True)]
+    print_table(heads, told, right=())
+
+
+def _print_found(results: Sequence[Checked], listed: Mapping[str, Measure]) -> None:
     if results:
         click.echo("\nrequirements")
         rows = [("met" if one.met else "NOT MET", one.requirement, one.how) for one in results]

@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ConfigDict
 
 from accord.examine.late import late_drop
-from accord.examine.verdict import THRESHOLDS, ArmVerdict, Rule, Thresholds, Verdict, gaming_rules
+from accord.examine.verdict import (
+    THRESHOLDS,
+    ArmVerdict,
+    Rule,
+    Thresholds,
+    Verdict,
+    gaming_rules,
+    of_arms,
+)
 from accord.examine.winrate import win_rate
 from accord.feedback.words import counted
 from accord.statistics.intervals import Array
@@ -129,7 +137,7 @@ def decide_episodes(
     else:
         told = "; ".join(rule.statement for rule in success)
         verdict = ArmVerdict(arm=arm, outcome="inconclusive", reason=told, rules=rules)
-    return Verdict(outcome=verdict.outcome, reason=verdict.reason, arms=[verdict])
+    return of_arms([verdict])
 
 
 def _worse(evidence: EpisodeEvidence, thresholds: Thresholds) -> Rule:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from accord.errors import ConfigError
 from accord.examine.asked import PeopleWins
 from accord.examine.behaviour.table import Behaviour
+from accord.examine.episodes import EpisodeEvidence
 from accord.examine.evidence import ArmEvidence, Evidence
 from accord.statistics.means import Estimate
 from accord.validation import suggest
@@ -153,6 +154,33 @@ def of_users(rates: Mapping[str, Mapping[str, Estimate]]) -> dict[str, Measure]:
         for name, estimate in told.items()
         for m in _estimate(f"{_prefix(policy)}.{name}", estimate, USERS[name])
     ]
+    return {m.name: m for m in named}
+
+
+EPISODES = {
+    "gold": Definition("gold reward", "what the environment pays for an episode"),
+    "gold_gain": Definition("gold reward", "the same less the untrained policy's, paired by start"),
+    "win_rate": Definition("share", "gold prefers it to the untrained policy, ties half"),
+    "proxy": Definition("proxy reward", "what the final learned reward says of an episode"),
+    "proxy_gain": Definition(
+        "proxy reward", "the same less the untrained policy's, paired by start"
+    ),
+    "late_drop": Definition("gold reward", "gold at the last point less that at its best earlier"),
+}
+
+
+def of_episodes(acts: Mapping[str, EpisodeEvidence]) -> dict[str, Measure]:
+    """Of policies that act, at their last point: STAGE.NAME, and STAGE.NAME of what the task
+    counts."""
+    named = list[Measure]()
+    for stage, evidence in acts.items():
+        last = evidence.last
+        for name, about in EPISODES.items():
+            told = evidence.late_drop if name == "late_drop" else getattr(last, name)
+            named += _estimate(f"{stage}.{name}", told, about)
+        for name, told in last.measured.items():
+            words = name.replace("_", " ")
+            named += _estimate(f"{stage}.{name}", told, Definition(words, f"{words} in an episode"))
     return {m.name: m for m in named}
 
 

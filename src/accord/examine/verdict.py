@@ -89,7 +89,6 @@ def decide(
 ) -> Verdict:
     """Apply the rules to every arm."""
     arms = [judge_arm(arm, evidence, thresholds) for arm in evidence.arms]
-    order: Sequence[Outcome] = ("gamed", "collapsed", "inconclusive", "worked")
     if not arms:
         return Verdict(
             outcome="inconclusive",
@@ -99,11 +98,18 @@ def decide(
             arms=[],
             stopped_by_guard=guard,
         )
+    return of_arms(arms, guard)
+
+
+def of_arms(arms: Sequence[ArmVerdict], guard: str | None = None) -> Verdict:
+    """The worst of at least one arm."""
+    order: Sequence[Outcome] = ("gamed", "collapsed", "inconclusive", "worked")
     worst = min((a.outcome for a in arms), key=order.index)
     reasons = [
         f"{a.arm}: {a.reason}" if len(arms) > 1 else a.reason for a in arms if a.outcome == worst
     ]
-    return Verdict(outcome=worst, reason="; ".join(reasons), arms=arms, stopped_by_guard=guard)
+    told = "; ".join(reasons)
+    return Verdict(outcome=worst, reason=told, arms=list(arms), stopped_by_guard=guard)
 
 
 def judge_arm(

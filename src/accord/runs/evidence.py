@@ -8,7 +8,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from accord.errors import DataError
+from accord.examine.episodes import EpisodeEvidence
 from accord.examine.evidence import Evidence
+from accord.report.render import EPISODES
 
 EVIDENCE = "evidence.json"
 
@@ -52,3 +54,21 @@ def read_evidence(run_dir: Path) -> tuple[Evidence, str | None]:
     decided = files[-1].with_name("verdict.json")
     known = json.loads(decided.read_text(encoding="utf-8")) if decided.is_file() else {}
     return evidence, known.get("stopped_by_guard")
+
+
+def read_episodes(run_dir: Path) -> dict[str, EpisodeEvidence]:
+    """Evidence on policies that act, by stage, in their order. Raises DataError where another
+    version wrote it."""
+    found = {}
+    for file in sorted((run_dir / "stages").glob(f"*/{EPISODES}")):
+        try:
+            evidence = EpisodeEvidence.model_validate_json(file.read_text(encoding="utf-8"))
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"]))
+            raise DataError(
+                f"{file} was written by another version: {place}: {first['msg']}",
+                f"remove {file.parent} and run the stage again: accord run --resume {run_dir}",
+            ) from None
+        found[file.parent.name.partition("-")[2]] = evidence
+    return found
