@@ -123,7 +123,7 @@ def test_a_repeated_act_is_the_game_again_and_again() -> None:
 # --- teaching -------------------------------------------------------------------------------------
 def test_who_minds_what_the_robot_infers_shows_its_features_and_the_expert_the_best() -> None:
     grid, true_F = feedback_grid(), np.array([1.0, -0.5])
-    every_NT = teaching.every_episode(grid)
+    every_NT = grid.every_actions()
     features_NF = grid.counted(grid.walk(every_NT))
     worth_N = features_NF @ true_F
     mean_F = np.exp(worth_N) @ features_NF / np.exp(worth_N).sum()
@@ -145,7 +145,7 @@ def test_who_minds_what_the_robot_infers_shows_its_features_and_the_expert_the_b
 def test_regret_of_weights_is_that_of_all_episodes() -> None:
     grid, true_F = feedback_grid(), np.array([1.0, -0.5])
     assert teaching.regret_of_weights(grid, true_F, 3 * true_F) == pytest.approx(0)
-    every_NT = teaching.every_episode(grid)
+    every_NT = grid.every_actions()
     lost = []
     for start in range(grid.mdp.states):
         here = type(grid)(grid.mdp, grid.features_SF, grid.steps, start, grid.regions_S)

@@ -11,7 +11,7 @@ Suffixes: X states seen by all, A actions of the robot, G goals, O words.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -132,3 +132,11 @@ def myopic(game: AssistanceGame) -> Choose:
         return one_hot(now_XA.argmax(1), q_XA.shape[1])
 
     return choose
+
+
+def choosers(
+    game: AssistanceGame, horizon: int, first: Sequence[int], asking: int
+) -> dict[str, Choose]:
+    """All that are compared: plans, myopic, and first_N, which asks in so many steps first."""
+    found: dict[str, Choose] = {"plans": planning, "myopic": myopic(game)}
+    return found | {f"first_{n}": learn_then_act(game, horizon, n, asking) for n in first}

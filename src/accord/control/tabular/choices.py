@@ -24,7 +24,7 @@ the weights.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -49,6 +49,11 @@ def choice_log_p(
 def every_weights(levels: Sequence[float], features: int) -> Array:
     """All weights of which each is one of the levels: [K, F]."""
     return np.array(list(product(levels, repeat=features)))
+
+
+def draw_features(states: int, features: int, rng: np.random.Generator) -> Array:
+    """Every state has at most one of the features, or is empty, all alike: [S, F]."""
+    return np.eye(features + 1, features)[rng.integers(features + 1, size=states)]
 
 
 def information(log_p_KC: Array, prior_K: Array) -> float:
@@ -105,6 +110,15 @@ class FeedbackGrid:
         found: Array = self.features_SF[cells_NT].sum(1)
         return found
 
+    def reward(self, weights_F: Array) -> Array:
+        """What entering a cell is worth: [S, A]."""
+        found: Array = (self.features_SF @ weights_F)[self.next_SA]
+        return found
+
+    def every_actions(self) -> Index:
+        """Of all episodes: [N, T]."""
+        return np.array(list(product(range(self.mdp.actions), repeat=self.steps)), dtype=np.int64)
+
     def any_actions(self, count: int, rng: np.random.Generator) -> Index:
         """By chance: [N, T]."""
         return rng.integers(self.mdp.actions, size=(count, self.steps))
@@ -119,8 +133,7 @@ def _comparison(grid: FeedbackGrid, weights_KF: Array, rng: np.random.Generator)
 
 
 def _demonstration(grid: FeedbackGrid, weights_KF: Array, rng: np.random.Generator) -> Array:
-    every = np.indices((grid.mdp.actions,) * grid.steps).reshape(grid.steps, -1).T
-    return grid.counted(grid.walk(every))
+    return grid.counted(grid.walk(grid.every_actions()))
 
 
 def _stop(grid: FeedbackGrid, weights_KF: Array, rng: np.random.Generator) -> Array:
@@ -161,18 +174,14 @@ def _language(grid: FeedbackGrid, weights_KF: Array, rng: np.random.Generator) -
 def _proxy(grid: FeedbackGrid, weights_KF: Array, rng: np.random.Generator) -> Array:
     """In a part of the world: half of the features are nowhere to be seen there."""
     hidden_F = rng.permutation(weights_KF.shape[1]) < weights_KF.shape[1] // 2
-    seen_SF = np.where(hidden_F, 0.0, grid.features_SF)
-    followed = []
+    part = replace(grid, features_SF=np.where(hidden_F, 0.0, grid.features_SF))
+    world, next_SA, followed = replace(grid.mdp, discount=1.0), grid.next_SA, []
     for weights_F in weights_KF:
-        reward_SA = (seen_SF @ weights_F)[grid.next_SA]
-        q_TSA = finite_q(
-            FiniteMdp(grid.mdp.transition_SAS, grid.mdp.start_S, 1.0), reward_SA, grid.steps
-        )
         at, passed = grid.start, []
-        for q_SA in q_TSA:
-            at = int(grid.next_SA[at, q_SA[at].argmax()])
+        for q_SA in finite_q(world, part.reward(weights_F), grid.steps):
+            at = int(next_SA[at, q_SA[at].argmax()])
             passed.append(at)
-        followed.append(seen_SF[passed].sum(0))
+        followed.append(part.features_SF[passed].sum(0))
     return np.stack(followed)
 
 

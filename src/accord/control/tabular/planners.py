@@ -12,7 +12,7 @@ B) nothing yet.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -51,7 +51,7 @@ class Planner:
         """Q as the planner reckons it: [S, A]."""
         believed = self.believes or mdp
         if self.foresight is not None:
-            believed = FiniteMdp(believed.transition_SAS, believed.start_S, self.foresight)
+            believed = replace(believed, discount=self.foresight)
         sign = -1 if self.perverse else 1
         return sign * optimal_q(believed, sign * reward_SA)
 

@@ -46,13 +46,17 @@ def regret(mdp: FiniteMdp, true_SA: Array, other_SA: Array) -> Regret:
     """Of the policies that are optimal for `other_SA`. Zero where all policies are worth the
     same."""
     best_SA = optimal_q(mdp, true_SA)
-    top = float(mdp.start_S @ best_SA.max(1))
-    bottom = -_top(mdp, -true_SA)
+    top, bottom = float(mdp.start_S @ best_SA.max(1)), -_top(mdp, -true_SA)
     chosen_SA = best_actions(optimal_q(mdp, other_SA))
     reached = _top(mdp, true_SA, chosen_SA), -_top(mdp, -true_SA, chosen_SA)
     moved = float((chosen_SA & ~best_actions(best_SA)).any(1).mean())
     least, most = (share_lost(top, bottom, value) for value in reached)
     return Regret(least, most, moved)
+
+
+def best_and_worst(mdp: FiniteMdp, true_SA: Array) -> tuple[float, float]:
+    """Values at the start of the best policy and of the worst."""
+    return _top(mdp, true_SA), -_top(mdp, -true_SA)
 
 
 def share_lost(top: float, bottom: float, value: float) -> float:

@@ -13,20 +13,15 @@ order to infer w. A pull of 0 is the expert.
 
 from __future__ import annotations
 
-from itertools import product
+from dataclasses import replace
 
 import numpy as np
 from scipy.special import softmax
 
 from accord.control.tabular.choices import FeedbackGrid
 from accord.control.tabular.irl import fit_reward
-from accord.control.tabular.mdp import FiniteMdp, evaluate_finite, finite_q, one_hot
+from accord.control.tabular.mdp import evaluate_finite, finite_q, one_hot
 from accord.statistics.intervals import Array, Index
-
-
-def every_episode(grid: FeedbackGrid) -> Index:
-    """The actions of all episodes: [N, T]."""
-    return np.array(list(product(range(grid.mdp.actions), repeat=grid.steps)), dtype=np.int64)
 
 
 def demonstration(grid: FeedbackGrid, weights_F: Array, pull: float, every_NT: Index) -> Index:
@@ -51,8 +46,8 @@ def learned(grid: FeedbackGrid, actions_T: Index) -> Array:
 def regret_of_weights(grid: FeedbackGrid, true_F: Array, weights_F: Array) -> float:
     """What acting on weights loses over an episode, on average over where it begins, in units of
     reward."""
-    mdp = FiniteMdp(grid.mdp.transition_SAS, grid.mdp.start_S, 1.0)
-    true_SA, other_SA = (grid.features_SF[grid.next_SA] @ w for w in (true_F, weights_F))
+    mdp = replace(grid.mdp, discount=1.0)
+    true_SA, other_SA = grid.reward(true_F), grid.reward(weights_F)
     best_S = finite_q(mdp, true_SA, grid.steps)[0].max(1)
     chosen_HS = finite_q(mdp, other_SA, grid.steps).argmax(2)
     policy_HSA = np.stack([one_hot(chosen_S, mdp.actions) for chosen_S in chosen_HS])

@@ -3,6 +3,7 @@ and what it asks, solved exactly."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -11,9 +12,9 @@ from pydantic import Field
 from accord.errors import ConfigError
 from accord.runs.context import StageContext
 from accord.runs.plan import Plan
-from accord.runs.stage import Stage, StageConfig, StageResult, Value
+from accord.runs.stage import Stage, StageConfig, StageResult
+from accord.runs.stages.worlds import means, over_worlds
 from accord.seeds import generator
-from accord.statistics.intervals import Array
 
 if TYPE_CHECKING:
     from accord.control.tabular.assistance import AssistanceGame
@@ -52,32 +53,28 @@ class AssistanceWorld(Stage):
         return Plan(rows=config.games, seconds=(seconds / 4, 2 + 5 * seconds))
 
     def run(self, config: AssistanceWorldConfig, context: StageContext) -> StageResult:
-        from accord.control.tabular.assistance import learn_then_act, myopic, planning, play, told
-
-        found: dict[str, list[float]] = {}
-        for number in range(config.games):
-            for cost in config.costs:
-                game = _game(config, cost, generator(context.seed, "assistance", number))
-                horizon, start_X = config.horizon, game.mdp.start_S
-                asking = game.mdp.actions - 1
-                choosers = {"plans": planning, "myopic": myopic(game)}
-                choosers |= {
-                    f"first_{steps}": learn_then_act(game, horizon, steps, asking)
-                    for steps in config.first
-                }
-                known_X = np.tensordot(game.prior_G, told(game, horizon)[:, 0].max(2), 1)
-                found.setdefault(f"reward_{cost:g}.told", []).append(float(start_X @ known_X))
-                for row, choose in choosers.items():
-                    got = float(start_X @ play(game, horizon, choose))
-                    found.setdefault(f"reward_{cost:g}.{row}", []).append(got)
-            context.checkpoint(number + 1, config.games, "games")
-        values: dict[str, Value] = {name: float(np.mean(rows)) for name, rows in found.items()}
-        last = f"{config.costs[-1]:g}"
-        best = max(float(np.mean(found[f"reward_{last}.first_{n}"])) for n in config.first)
-        planned = values[f"reward_{last}.plans"]
+        found = over_worlds(
+            config.games, lambda number: _measured(config, context.seed, number), context, "games"
+        )
+        values, last = means(found), f"reward_{config.costs[-1]:g}"
+        best = max(float(np.mean(found[f"{last}.first_{n}"])) for n in config.first)
+        planned = values[f"{last}.plans"]
         return StageResult(
             f"reward by planning {planned:.2f}, best of learning first {best:.2f}", values
         )
+
+
+def _measured(config: AssistanceWorldConfig, seed: int, number: int) -> Iterator[tuple[str, float]]:
+    """(KEY.ROW, value) of one game at each cost of a question."""
+    from accord.control.tabular.assistance import choosers, play, told
+
+    for cost in config.costs:
+        game = _game(config, cost, generator(seed, "assistance", number))
+        horizon, start_X = config.horizon, game.mdp.start_S
+        known_X = np.tensordot(game.prior_G, told(game, horizon)[:, 0].max(2), 1)
+        yield f"reward_{cost:g}.told", float(start_X @ known_X)
+        for row, choose in choosers(game, horizon, config.first, game.mdp.actions - 1).items():
+            yield f"reward_{cost:g}.{row}", float(start_X @ play(game, horizon, choose))
 
 
 def _game(config: AssistanceWorldConfig, cost: float, rng: np.random.Generator) -> AssistanceGame:
@@ -85,7 +82,7 @@ def _game(config: AssistanceWorldConfig, cost: float, rng: np.random.Generator) 
     is to ask, which costs and stays."""
     from accord.control.tabular.assistance import AssistanceGame
     from accord.control.tabular.gridworld import ACTIONS, grid_world, open_grid
-    from accord.control.tabular.mdp import FiniteMdp
+    from accord.control.tabular.mdp import FiniteMdp, boltzmann
 
     world = grid_world(open_grid(config.side), 0.9).mdp
     asked_SAS = np.concatenate([world.transition_SAS, np.eye(world.states)[:, None]], axis=1)
@@ -95,8 +92,10 @@ def _game(config: AssistanceWorldConfig, cost: float, rng: np.random.Generator) 
     paid_GS = 2 * at_GS - at_GS.sum(0)
     reward_GXA = np.repeat(paid_GS[:, :, None], ACTIONS + 1, axis=2)
     reward_GXA[:, :, -1] -= cost
+    # A Boltzmann speaker, for whom the word for the goal is worth 1: [G, G].
     channels = tuple(
-        _said(config.goals, rationality) for rationality in (config.shows, config.answers)
+        np.exp(boltzmann(np.eye(config.goals), rationality))
+        for rationality in (config.shows, config.answers)
     )
     return AssistanceGame(
         FiniteMdp(asked_SAS, start_S, 1.0),
@@ -105,10 +104,3 @@ def _game(config: AssistanceWorldConfig, cost: float, rng: np.random.Generator) 
         channels,
         np.array([0] * ACTIONS + [1]),
     )
-
-
-def _said(goals: int, rationality: float) -> Array:
-    """A Boltzmann speaker, for whom the word for the goal is worth 1: [G, G]."""
-    weight_GO = np.exp(rationality * np.eye(goals))
-    found: Array = weight_GO / weight_GO.sum(1, keepdims=True)
-    return found

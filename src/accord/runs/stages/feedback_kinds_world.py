@@ -10,7 +10,8 @@ from pydantic import Field
 
 from accord.runs.context import StageContext
 from accord.runs.plan import Plan
-from accord.runs.stage import Stage, StageConfig, StageResult, Value
+from accord.runs.stage import Stage, StageConfig, StageResult
+from accord.runs.stages.worlds import means, over_worlds
 from accord.seeds import generator
 from accord.statistics.intervals import Array
 
@@ -48,29 +49,36 @@ class FeedbackKindsWorld(Stage):
     def run(self, config: FeedbackKindsWorldConfig, context: StageContext) -> StageResult:
         from accord.control.tabular.choices import KINDS
 
-        found: dict[str, list[float]] = {}
-        rows = {name: [name] for name in KINDS} | {"mixed": list(KINDS)}
-        for number in range(config.worlds):
-            grid, weights_KF, true = _drawn(config, generator(context.seed, "kinds", number))
-            for row, kinds in rows.items():
-                rng = generator(context.seed, "kinds", number, row)
-                for name, value in _judged(config, grid, weights_KF, true, kinds, rng):
-                    found.setdefault(f"{name}.{row}", []).append(value)
-            context.checkpoint(number + 1, config.worlds, "worlds")
-        values: dict[str, Value] = {name: float(np.mean(seen)) for name, seen in found.items()}
+        found = over_worlds(
+            config.worlds, lambda number: _measured(config, context.seed, number), context
+        )
+        values = means(found)
         told = ", ".join(f"{row} {values[f'bits.{row}']:.2f}" for row in KINDS)
         return StageResult(f"bits of a first judgement: {told}", values)
+
+
+def _measured(
+    config: FeedbackKindsWorldConfig, seed: int, number: int
+) -> Iterator[tuple[str, float]]:
+    """(KEY.ROW, value) of one grid, by kind and for all of them mixed."""
+    from accord.control.tabular.choices import KINDS
+
+    grid, weights_KF, true = _drawn(config, generator(seed, "kinds", number))
+    for row, kinds in ({name: [name] for name in KINDS} | {"mixed": list(KINDS)}).items():
+        rng = generator(seed, "kinds", number, row)
+        for name, value in _judged(config, grid, weights_KF, true, kinds, rng):
+            yield f"{name}.{row}", value
 
 
 def _drawn(
     config: FeedbackKindsWorldConfig, rng: np.random.Generator
 ) -> tuple[FeedbackGrid, Array, int]:
     """A grid, all weights that could be true [K, F], and which are."""
-    from accord.control.tabular.choices import FeedbackGrid, every_weights
+    from accord.control.tabular.choices import FeedbackGrid, draw_features, every_weights
     from accord.control.tabular.gridworld import grid_world, open_grid
 
     grid = grid_world(open_grid(SIDE), 0.9)
-    features_SF = np.eye(FEATURES + 1, FEATURES)[rng.integers(FEATURES + 1, size=grid.mdp.states)]
+    features_SF = draw_features(grid.mdp.states, FEATURES, rng)
     regions_S = np.array([2 * (2 * r >= SIDE) + (2 * c >= SIDE) for r, c in grid.cells])
     weights_KF = every_weights(WEIGHTS, FEATURES)
     start = grid.state(SIDE // 2, SIDE // 2)
@@ -107,8 +115,5 @@ def _judged(
     yield "bits", float(np.mean(first))
     yield "left", entropy(p_K)
     yield "cover", float(credible_set(p_K[:, None])[true, 0])
-    paid = (
-        grid.mdp.transition_SAS @ (grid.features_SF @ w)
-        for w in (weights_KF[true], p_K @ weights_KF)
-    )
+    paid = (grid.reward(w) for w in (weights_KF[true], p_K @ weights_KF))
     yield "lost", 100 * regret(grid.mdp, *paid).most

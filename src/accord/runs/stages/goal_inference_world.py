@@ -12,6 +12,7 @@ from pydantic import Field
 from accord.runs.context import StageContext
 from accord.runs.plan import Plan
 from accord.runs.stage import Stage, StageConfig, StageResult, Value
+from accord.runs.stages.worlds import Measured, means, over_worlds
 from accord.seeds import generator
 from accord.statistics.intervals import Array, Index
 
@@ -57,13 +58,13 @@ class GoalInferenceWorld(Stage):
 
     def run(self, config: GoalInferenceWorldConfig, context: StageContext) -> StageResult:
         family = _family(config)
-        found: dict[str, list[float]] = {}
-        for number, kind in enumerate(KINDS):
-            for name, value in _inferred(family, kind, config, context.seed):
-                found.setdefault(f"{name}.{kind}", []).append(value)
-                found.setdefault(f"{name}.all", []).append(value)
-            context.checkpoint(number + 1, len(KINDS), "kinds of planners")
-        values: dict[str, Value] = {name: float(np.mean(rows)) for name, rows in found.items()}
+
+        def measure(number: int) -> Measured:
+            for name, value in _inferred(family, KINDS[number], config, context.seed):
+                yield f"{name}.{KINDS[number]}", value
+                yield f"{name}.all", value
+
+        values = means(over_worlds(len(KINDS), measure, context, "kinds of planners"))
         values |= _pairs(family.mdp, family.rewards_GSA[0], config, context)
         told = f"goal right {values['right.all']:.1%}, 95 % sets hold it {values['cover.all']:.1%}"
         narrow = f"with every planner taken for rational {values['cover_rational.all']:.1%}"

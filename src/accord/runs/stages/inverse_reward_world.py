@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -11,7 +13,8 @@ from pydantic import Field
 from accord.errors import ConfigError
 from accord.runs.context import StageContext
 from accord.runs.plan import Plan
-from accord.runs.stage import Stage, StageConfig, StageResult, Value
+from accord.runs.stage import Stage, StageConfig, StageResult
+from accord.runs.stages.worlds import means, over_worlds
 from accord.seeds import generator
 from accord.statistics.intervals import Array
 
@@ -60,13 +63,12 @@ class InverseRewardWorld(Stage):
         return Plan(rows=config.worlds, seconds=(seconds / 2, 2 + 5 * seconds))
 
     def run(self, config: InverseRewardWorldConfig, context: StageContext) -> StageResult:
-        found: dict[str, list[float]] = {}
-        for number in range(config.worlds):
-            rng = generator(context.seed, "inverse rewards", number)
-            for name, value in _measured(config, rng):
-                found.setdefault(name, []).append(value)
-            context.checkpoint(number + 1, config.worlds, "worlds")
-        values: dict[str, Value] = {name: float(np.mean(rows)) for name, rows in found.items()}
+        found = over_worlds(
+            config.worlds,
+            lambda number: _measured(config, generator(context.seed, "inverse rewards", number)),
+            context,
+        )
+        values = means(found)
         most = max(config.shown)
         told = ", ".join(f"{row} {values[f'lost_{most}.{row}']:.2g} %" for row in ROWS)
         return StageResult(f"lost after {most} demonstrations: {told}", values)
@@ -80,21 +82,21 @@ def _measured(
 ) -> Iterator[tuple[str, float]]:
     """(KEY.ROW, value) of one world: regret in percent by episodes shown; elsewhere: of the rewards
     in a world that is otherwise laid out; cover: whether 95 % sets hold each weight."""
-    from accord.control.tabular.choices import every_weights
+    from accord.control.tabular.choices import draw_features, every_weights
     from accord.control.tabular.gridworld import grid_world, open_grid
     from accord.control.tabular.irl import clone, dagger, fit_reward
     from accord.control.tabular.mdp import boltzmann, optimal_q, sample
 
     mdp = grid_world(open_grid(config.side), config.discount, config.slip).mdp
-    here_SF, there_SF = (_features(mdp, rng) for _ in range(2))
+    here_SF, there_SF = (draw_features(mdp.states, FEATURES, rng) for _ in range(2))
     all_KF = every_weights(WEIGHTS, FEATURES)
     true_F = all_KF[rng.integers(len(all_KF))]
-    true_SA = _paid(mdp, here_SF, true_F)
-    expert_SA = np.exp(boltzmann(optimal_q(mdp, true_SA), config.rationality))
-    yield "lost_all.expert", _lost(mdp, true_SA, expert_SA)
+    here, there = _Place(mdp, here_SF, true_F), _Place(mdp, there_SF, true_F)
+    expert_SA = np.exp(boltzmann(optimal_q(mdp, here.paid(true_F)), config.rationality))
+    yield "lost_all.expert", here.lost(expert_SA)
     log_policy_KSA = np.stack(
         [
-            boltzmann(optimal_q(mdp, _paid(mdp, here_SF, weights_F)), config.rationality)
+            boltzmann(optimal_q(mdp, here.paid(weights_F)), config.rationality)
             for weights_F in all_KF
         ]
     )
@@ -114,45 +116,48 @@ def _measured(
             "dagger": dagger(mdp, expert_SA, few, ROUNDS, rng),
         }
         for row, policy_SA in copied.items():
-            yield f"lost_{count}.{row}", _lost(mdp, true_SA, policy_SA)
+            yield f"lost_{count}.{row}", here.lost(policy_SA)
         for row, weights_F in rewards.items():
-            yield f"lost_{count}.{row}", _acted(mdp, here_SF, true_F, weights_F)
+            yield f"lost_{count}.{row}", here.acted(weights_F)
         yield f"cover_{count}.posterior", cover
     for row, weights_F in rewards.items():
-        yield f"elsewhere.{row}", _acted(mdp, there_SF, true_F, weights_F)
+        yield f"elsewhere.{row}", there.acted(weights_F)
     for row, policy_SA in copied.items():
-        yield f"elsewhere.{row}", _lost(mdp, _paid(mdp, there_SF, true_F), policy_SA)
+        yield f"elsewhere.{row}", there.lost(policy_SA)
 
 
-def _features(mdp: FiniteMdp, rng: np.random.Generator) -> Array:
-    """Every cell has at most one of the features, or is empty: [S, F]."""
-    found: Array = np.eye(FEATURES + 1, FEATURES)[rng.integers(FEATURES + 1, size=mdp.states)]
-    return found
+@dataclass(frozen=True)
+class _Place:
+    """A world laid out with features, of which some weights are true."""
 
+    mdp: FiniteMdp
+    features_SF: Array
+    true_F: Array
 
-def _paid(mdp: FiniteMdp, features_SF: Array, weights_F: Array) -> Array:
-    """The reward of the cell that is entered: [S, A]."""
-    found: Array = mdp.transition_SAS @ (features_SF @ weights_F)
-    return found
+    def paid(self, weights_F: Array) -> Array:
+        """The reward of the cell that is entered: [S, A]."""
+        found: Array = self.mdp.transition_SAS @ (self.features_SF @ weights_F)
+        return found
 
+    @cached_property
+    def ends(self) -> tuple[float, float]:
+        """What the best and the worst policy are worth."""
+        from accord.control.tabular.shaping import best_and_worst
 
-def _lost(mdp: FiniteMdp, true_SA: Array, policy_SA: Array) -> float:
-    """In percent of the way from the best to the worst policy."""
-    from accord.control.tabular.mdp import optimal_q
-    from accord.control.tabular.shaping import share_lost
+        return best_and_worst(self.mdp, self.paid(self.true_F))
 
-    top, bottom = (
-        sign * float(mdp.start_S @ optimal_q(mdp, sign * true_SA).max(1)) for sign in (1, -1)
-    )
-    return 100 * share_lost(top, bottom, mdp.value(true_SA, policy_SA))
+    def lost(self, policy_SA: Array) -> float:
+        """In percent of the way from the best to the worst policy."""
+        from accord.control.tabular.shaping import share_lost
 
+        worth = self.mdp.value(self.paid(self.true_F), policy_SA)
+        return 100 * share_lost(*self.ends, worth)
 
-def _acted(mdp: FiniteMdp, features_SF: Array, true_F: Array, weights_F: Array) -> float:
-    """What acting on weights loses where others are true; of several best actions any."""
-    from accord.control.tabular.mdp import best_actions, optimal_q, uniform
+    def acted(self, weights_F: Array) -> float:
+        """What acting on other weights loses; of several best actions any."""
+        from accord.control.tabular.mdp import best_actions, optimal_q, uniform
 
-    policy_SA = uniform(best_actions(optimal_q(mdp, _paid(mdp, features_SF, weights_F))))
-    return _lost(mdp, _paid(mdp, features_SF, true_F), policy_SA)
+        return self.lost(uniform(best_actions(optimal_q(self.mdp, self.paid(weights_F)))))
 
 
 def _posterior(

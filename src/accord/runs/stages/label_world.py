@@ -12,7 +12,8 @@ from pydantic import Field
 
 from accord.runs.context import StageContext
 from accord.runs.plan import Plan
-from accord.runs.stage import Stage, StageConfig, StageResult, Value
+from accord.runs.stage import Stage, StageConfig, StageResult
+from accord.runs.stages.worlds import Measured, means, over_worlds
 from accord.seeds import generator
 from accord.statistics.intervals import Array
 
@@ -61,13 +62,11 @@ class LabelWorld(Stage):
         return Plan(rows=config.worlds, seconds=(0.01 * fits * config.worlds, 1.0 * config.worlds))
 
     def run(self, config: LabelWorldConfig, context: StageContext) -> StageResult:
-        found: dict[str, list[float]] = {}
-        for world in range(config.worlds):
+        def measure(world: int) -> Measured:
             rng = generator(context.seed, "label world", world)
-            for name, accuracy in (_labels(config, rng) | _blended(config, rng)).items():
-                found.setdefault(name, []).append(accuracy)
-            context.checkpoint(world + 1, config.worlds, "worlds")
-        values: dict[str, Value] = {name: float(np.mean(rows)) for name, rows in found.items()}
+            return (_labels(config, rng) | _blended(config, rng)).items()
+
+        values = means(over_worlds(config.worlds, measure, context))
         most = max(config.principles)
         told = ", ".join(f"{form} {values[f'accuracy.{form}.{most}']:.1%}" for form in FORMS)
         summary = f"{config.worlds} worlds, {config.labels} labels of {most} principles: {told}"

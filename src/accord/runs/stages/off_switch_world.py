@@ -77,26 +77,24 @@ class OffSwitchWorld(Stage):
 
 
 def _repeated(
-    config: OffSwitchWorldConfig, rationality: float, means: list[float]
+    config: OffSwitchWorldConfig, rationality: float, worths: list[float]
 ) -> dict[str, float]:
     """Mean reward over all rounds by planning, and how much less it is by taking what is best now,
     and by learning first: with the best number of questions for these acts together."""
-    from accord.control.tabular.assistance import learn_then_act, myopic, planning, play
+    from accord.control.tabular.assistance import choosers, play
     from accord.control.tabular.off_switch import ASK, repeated
 
-    got: dict[str, list[float]] = {}
-    for mean in means:
-        game = repeated(mean, 1.0, rationality, config.cost, 1.0, config.points)
-        choosers = {"planned": planning, "myopic": myopic(game)}
-        choosers |= {
-            f"first_{steps}": learn_then_act(game, config.rounds, steps, ASK)
-            for steps in config.first
+    games = [repeated(m, 1.0, rationality, config.cost, 1.0, config.points) for m in worths]
+    rows = [
+        {
+            name: float(play(game, config.rounds, choose)[0])
+            for name, choose in choosers(game, config.rounds, config.first, ASK).items()
         }
-        for name, choose in choosers.items():
-            got.setdefault(name, []).append(float(play(game, config.rounds, choose)[0]))
-    mean_of = {name: float(np.mean(rows)) for name, rows in got.items()}
+        for game in games
+    ]
+    got = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
     return {
-        "planned": mean_of["planned"],
-        "less_myopic": mean_of["planned"] - mean_of["myopic"],
-        "less_first": mean_of["planned"] - max(mean_of[f"first_{n}"] for n in config.first),
+        "planned": got["plans"],
+        "less_myopic": got["plans"] - got["myopic"],
+        "less_first": got["plans"] - max(got[f"first_{n}"] for n in config.first),
     }

@@ -11,6 +11,7 @@ from accord.errors import ConfigError
 from accord.runs.context import StageContext
 from accord.runs.plan import Plan
 from accord.runs.stage import Stage, StageConfig, StageResult, Value
+from accord.runs.stages.worlds import Measured, over_worlds
 from accord.seeds import generator
 from accord.statistics.intervals import Array
 
@@ -59,26 +60,26 @@ class RewardDistanceWorld(Stage):
     def run(self, config: RewardDistanceWorldConfig, context: StageContext) -> StageResult:
         from scipy.stats import spearmanr
 
-        found: dict[str, list[float]] = {}
-        ranked: dict[str, list[float]] = {}
-        for number in range(config.worlds):
+        def measure(number: int) -> Measured:
             rng = generator(context.seed, "reward distance", number)
-            for name, value in _rows(config, rng).items():
-                found.setdefault(name, []).append(value)
-            for name, seen in _pairs(config, rng).items():
-                ranked.setdefault(name, []).extend(seen)
-            context.checkpoint(number + 1, config.worlds, "worlds")
+            yield from _rows(config, rng).items()
+            yield from _pairs(config, rng)
+
+        found = over_worlds(config.worlds, measure, context)
         values: dict[str, Value] = {
             name: float(np.sqrt(np.mean(np.square(v))) if name.startswith("error") else np.mean(v))
             for name, v in found.items()
+            if name not in RANKED
         }
         for name in DISTANCES:
-            values[f"rank.{name}"] = float(spearmanr(ranked[name], ranked["regret"]).statistic)
+            values[f"rank.{name}"] = float(spearmanr(found[name], found["regret"]).statistic)
         told = ", ".join(f"{name.upper()} {values[f'rank.{name}']:.2f}" for name in DISTANCES)
         return StageResult(f"rank correlation with regret: {told}", values)
 
 
 DISTANCES = ("epic", "dard", "starc")
+RANKED = (*DISTANCES, "regret")
+"""What is told of pairs that are ranked."""
 
 
 def _compared(mdp: FiniteMdp, true_SAS: Array, other_SAS: Array) -> dict[str, float]:
@@ -135,15 +136,12 @@ def _rows(config: RewardDistanceWorldConfig, rng: np.random.Generator) -> dict[s
     return found
 
 
-def _pairs(config: RewardDistanceWorldConfig, rng: np.random.Generator) -> dict[str, list[float]]:
-    """Distances and regret of pairs that differ by more or less, with more or less of all that does
-    not matter added."""
+def _pairs(config: RewardDistanceWorldConfig, rng: np.random.Generator) -> Measured:
+    """Distances and regret (RANKED) of pairs that differ by more or less, with more or less of all
+    that does not matter added."""
     mdp, reward_SAS, same = _drawn(config, rng)
-    found: dict[str, list[float]] = {}
     for _ in range(config.pairs):
         angle, sizes = rng.uniform(0, np.pi), rng.uniform(size=len(same))
         turned_SAS = np.cos(angle) * reward_SAS + np.sin(angle) * rng.normal(size=reward_SAS.shape)
         turned_SAS += sum(size * part for size, part in zip(sizes, same.values(), strict=True))
-        for name, value in _compared(mdp, reward_SAS, turned_SAS).items():
-            found.setdefault(name, []).append(value)
-    return found
+        yield from _compared(mdp, reward_SAS, turned_SAS).items()

@@ -10,7 +10,8 @@ from pydantic import Field
 
 from accord.runs.context import StageContext
 from accord.runs.plan import Plan
-from accord.runs.stage import Stage, StageConfig, StageResult, Value
+from accord.runs.stage import Stage, StageConfig, StageResult
+from accord.runs.stages.worlds import means, over_worlds
 from accord.seeds import generator
 from accord.statistics.intervals import Array
 
@@ -50,13 +51,12 @@ class ShapingWorld(Stage):
         return Plan(rows=config.worlds, seconds=(seconds / 2, 1 + 4 * seconds))
 
     def run(self, config: ShapingWorldConfig, context: StageContext) -> StageResult:
-        found: dict[str, list[float]] = {}
-        for number in range(config.worlds):
-            rng = generator(context.seed, "shaping", number)
-            for name, value in _measured(config, rng):
-                found.setdefault(name, []).append(value)
-            context.checkpoint(number + 1, config.worlds, "worlds")
-        values: dict[str, Value] = {name: float(np.mean(rows)) for name, rows in found.items()}
+        found = over_worlds(
+            config.worlds,
+            lambda number: _measured(config, generator(context.seed, "shaping", number)),
+            context,
+        )
+        values = means(found)
         kept = max(v for name, rows in found.items() if name.endswith(".random") for v in rows)
         told = f"most lost by a potential {kept:.2g} %, by a bonus for coming nearer"
         return StageResult(

@@ -9,7 +9,8 @@ from pydantic import Field
 
 from accord.runs.context import StageContext
 from accord.runs.plan import Plan
-from accord.runs.stage import Stage, StageConfig, StageResult, Value
+from accord.runs.stage import Stage, StageConfig, StageResult
+from accord.runs.stages.worlds import Measured, means, over_worlds
 from accord.seeds import generator
 
 
@@ -46,7 +47,6 @@ class TeachingWorld(Stage):
         from accord.control.tabular.gridworld import grid_world, open_grid
         from accord.control.tabular.teaching import (
             demonstration,
-            every_episode,
             learned,
             regret_of_weights,
         )
@@ -54,23 +54,25 @@ class TeachingWorld(Stage):
         world = grid_world(open_grid(config.side), 0.9)
         middle = world.state(config.side // 2, config.side // 2)
         nowhere_S = np.zeros(world.mdp.states, dtype=np.int64)
-        found: dict[str, list[float]] = {}
-        for number in range(config.grids):
+
+        def measure(number: int) -> Measured:
             for count in config.features:
                 rng = generator(context.seed, "teaching", number, count)
                 centre_F2 = rng.uniform(0, config.side - 1, size=(count, 2))
                 away_SF = ((np.array(world.cells)[:, None] - centre_F2) ** 2).sum(2)
                 features_SF = np.exp(-away_SF / (2 * config.width**2))
                 grid = FeedbackGrid(world.mdp, features_SF, config.steps, middle, nowhere_S)
-                true_F, every_NT = rng.normal(size=count), every_episode(grid)
+                true_F, every_NT = rng.normal(size=count), grid.every_actions()
                 for pull in config.pulls:
                     weights_F = learned(grid, demonstration(grid, true_F, pull, every_NT))
                     lost = regret_of_weights(grid, true_F, weights_F)
-                    off = float(((weights_F - true_F) ** 2).sum())
-                    found.setdefault(f"regret_{count}.pull_{pull:g}", []).append(lost)
-                    found.setdefault(f"error_{count}.pull_{pull:g}", []).append(off)
-            context.checkpoint(number + 1, config.grids, "grids")
-        values: dict[str, Value] = {name: float(np.mean(rows)) for name, rows in found.items()}
+                    yield f"regret_{count}.pull_{pull:g}", lost
+                    yield (
+                        f"error_{count}.pull_{pull:g}",
+                        float(((weights_F - true_F) ** 2).sum()),
+                    )
+
+        values = means(over_worlds(config.grids, measure, context, "grids"))
         last = max(config.features)
         told = ", ".join(f"{p:g}: {values[f'regret_{last}.pull_{p:g}']:.2f}" for p in config.pulls)
         return StageResult(f"regret with {last} features by pull: {told}", values)
