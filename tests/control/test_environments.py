@@ -128,6 +128,7 @@ def test_what_cannot_be_made_is_refused(name: str, said: str) -> None:
     ("name", "said"),
     [
         ("Breaking", r"failed in step\(\): ValueError: the motor burnt out .*user_environments.py"),
+        ("Singular", r"failed in step\(\): LinAlgError: .*user_environments.py line \d+\)"),
         ("Blind", "the observation of user_environments:Blind-v0 is nan"),
         ("Unpaid", "the reward of user_environments:Unpaid-v0 is nan"),
     ],
@@ -138,6 +139,15 @@ def test_what_a_users_environment_does_wrong_is_its_own(name: str, said: str) ->
     steps = iter(lambda: environments.step(np.zeros((2, 1))), None)
     with pytest.raises(RunError, match=said):
         list(islice(steps, 3))
+
+
+def test_a_module_that_leaves_python_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "leaving.py").write_text("import sys\nsys.exit('no licence')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigError, match=r"SystemExit: no licence \(.*leaving.py line 2\)"):
+        make("leaving:Walk-v0", 1)
 
 
 @pytest.mark.parametrize("name", ["CartPole-v1", "FrozenLake-v1", "Pendulum-v1"])

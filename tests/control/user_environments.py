@@ -36,6 +36,12 @@ class Breaking(Walk):
     breaks_at = 3
 
 
+class Singular(Walk):
+    def step(self, action: Any) -> Any:
+        np.linalg.inv(np.zeros((2, 2)))
+        return super().step(action)
+
+
 class Blind(Walk):
     unseen_at = 2
 
@@ -60,5 +66,5 @@ class Short(Walk):
         return seen, reward, self.steps >= 4, False, more
 
 
-for one in (Walk, Breaking, Blind, Unpaid, Worded, Unbounded, Short):
+for one in (Walk, Breaking, Singular, Blind, Unpaid, Worded, Unbounded, Short):
     gymnasium.register(f"{one.__name__}-v0", one, max_episode_steps=50)

@@ -3,11 +3,7 @@ a resumed run begins new episodes."""
 
 from __future__ import annotations
 
-import os
-import sys
-import traceback
 from collections.abc import Sequence
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -17,6 +13,7 @@ from accord.control.extra import needed
 from accord.errors import ConfigError, RunError
 from accord.seeds import derive_seed
 from accord.statistics.intervals import Array, Index
+from accord.user_code import import_module, told
 from accord.validation import suggest
 
 
@@ -125,8 +122,6 @@ def _made(gym: Any, name: str, limit: int | None) -> Any:
     """One environment. Raises ConfigError for an unknown id, and for a module of the user's that
     fails."""
     module, _, _ = name.rpartition(":")
-    if module and os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
     try:
         if module:
             import_module(module)
@@ -138,9 +133,9 @@ def _made(gym: Any, name: str, limit: int | None) -> Any:
             f"{suggest(name.rpartition(':')[2], known)}name an id that gymnasium.make takes, or"
             " module:EnvId of your own",
         ) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ConfigError(
-            f"the environment {name!r} cannot be made: {_where(error)}",
+            f"the environment {name!r} cannot be made: {told(error)}",
             "check its module, its id and what it needs",
         ) from error
 
@@ -165,13 +160,6 @@ class _EnvironmentsOwn:
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if isinstance(error, Exception):
             raise RunError(
-                f"the environment {self.name} failed in {self.what}(): {_where(error)}",
+                f"the environment {self.name} failed in {self.what}(): {told(error)}",
                 "the error is the environment's own: mend it, then resume; nothing judged is lost",
             ) from error
-
-
-def _where(error: BaseException) -> str:
-    """The error, with the last file and line of its trace."""
-    frames = traceback.extract_tb(error.__traceback__)
-    text = f"{type(error).__name__}: {error}"
-    return f"{text} ({frames[-1].filename} line {frames[-1].lineno})" if frames else text

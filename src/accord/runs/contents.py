@@ -16,10 +16,10 @@ from accord.errors import ConfigError
 from accord.files import digest, write_json
 from accord.oversight.constitution import read_constitution
 from accord.runs.context import StageContext, hash_made, recorded_inputs
-from accord.runs.environment import is_installed
 from accord.runs.inputs import DATA, REFERENCE, Named, named
 from accord.runs.known import ADAPTER, HUB_ID
 from accord.runs.stage import StageConfig
+from accord.user_code import is_installed
 
 SHA256, COMMIT = "sha256:", "commit:"
 

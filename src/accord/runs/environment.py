@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import platform
 import resource
 import shutil
-import site
 import sys
-import sysconfig
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -59,20 +56,6 @@ def prepare(threads: int | str = "auto") -> int:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
     return count
-
-
-@functools.cache
-def _installed_places() -> tuple[Path, ...]:
-    packages = [*site.getsitepackages(), site.getusersitepackages()]
-    return (*map(Path, [*packages, sysconfig.get_path("stdlib")]), Path(__file__).parents[1])
-
-
-def is_installed(file: Path) -> bool:
-    """Whether a module's file is Python's own, of an installed package or ours, and so not the
-    user's code."""
-    return "site-packages" in file.parts or any(
-        file.is_relative_to(place) for place in _installed_places()
-    )
 
 
 def choose_device(wish: str) -> str:

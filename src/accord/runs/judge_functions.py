@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import floor
 
+from accord import user_code
 from accord.errors import RunError
 from accord.oversight.judge_answers import JudgeAnswer, NoAnswer
 from accord.oversight.judge_questions import JudgeQuestion
-from accord.runs import user_code
 
 WORDS = {"first": 1.0, "second": 0.0, "tie": 0.5}
 """What a judge of two may say, as a probability of the first."""

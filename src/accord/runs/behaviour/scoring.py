@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from accord import user_code
 from accord.errors import ConfigError, RunError
 from accord.models.loading import locate_model
-from accord.runs import user_code
 from accord.runs.behaviour.answering import SampledAnswer
 from accord.runs.behaviour.remembering import Cache
 from accord.runs.contents import hash_of_model

@@ -12,7 +12,7 @@ from accord.errors import ConfigError, RunError
 from accord.oversight.constitution import Constitution
 from accord.oversight.critics import READY_CRITICS, RuleCritic, SpanFunction, marking
 from accord.runs.inputs import about
-from accord.runs.user_code import defined_at, load_function, told
+from accord.user_code import defined_at, load_function, told
 from accord.validation import Settings, suggest
 
 READY = "accord"

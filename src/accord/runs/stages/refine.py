@@ -212,7 +212,7 @@ def _function(name: str) -> FunctionRefiner:
     """The user's function; what it raises is a RunError under its name, file and line."""
     from accord.oversight.refining import FunctionRefiner
     from accord.runs.inputs import about
-    from accord.runs.user_code import defined_at, load_function, told
+    from accord.user_code import defined_at, load_function, told
 
     with about("function"):
         function: Callable[..., Any] = load_function(name, "refiner")

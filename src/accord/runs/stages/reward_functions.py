@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from accord.background import wait_for
 from accord.errors import ConfigError, RunError
-from accord.runs.user_code import defined_at, load_function, told
+from accord.user_code import defined_at, load_function, told
 
 if TYPE_CHECKING:
     from accord.runs.reading import PromptRow

@@ -1,19 +1,22 @@
-"""Functions that users write: how one is found, and what is told of its failures, under its own
-name, file and line."""
+"""Code that users write, functions and environments: how it is found, and what is told of its
+failures, under its own name, file and line."""
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import os
+import site
 import sys
+import sysconfig
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from accord.errors import AccordError, ConfigError
-from accord.runs.environment import is_installed
 
 CALLED_AS = {
     "reward function": "it is called as f(prompts, responses), or as TRL does",
@@ -33,10 +36,8 @@ def load_function(name: str, kind: str) -> Callable[..., Any]:
         raise ConfigError(
             f"{name!r} names no function", "write module:function, for example rewards:is_polite"
         )
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
     try:
-        function: Any = importlib.import_module(module_name)
+        function: Any = import_module(module_name)
         for part in function_name.split("."):
             function = getattr(function, part)
     except (Exception, SystemExit) as error:
@@ -46,6 +47,27 @@ def load_function(name: str, kind: str) -> Callable[..., Any]:
     if not callable(function):
         raise ConfigError(f"{name} is {type(function).__name__}, not a function", CALLED_AS[kind])
     return function  # type: ignore[no-any-return]
+
+
+def import_module(name: str) -> ModuleType:
+    """A user's module; those in the working directory count. Raises what it raises."""
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    return importlib.import_module(name)
+
+
+@functools.cache
+def _installed_places() -> tuple[Path, ...]:
+    packages = [*site.getsitepackages(), site.getusersitepackages()]
+    return (*map(Path, [*packages, sysconfig.get_path("stdlib")]), Path(__file__).parent)
+
+
+def is_installed(file: Path) -> bool:
+    """Whether a module's file is Python's own, of an installed package or ours, and so not the
+    user's code."""
+    return "site-packages" in file.parts or any(
+        file.is_relative_to(place) for place in _installed_places()
+    )
 
 
 def defined_at(function: Callable[..., Any]) -> str:
