@@ -80,8 +80,7 @@ def ours(task: str, seed: int, steps: int, target: float) -> Race:
     for number in range(steps // each + 1):
         walked = walker.walk(learner.actor(), settings.rollout, generator(seed, "rollout", number))
         learner.learn(walked, walked.reward_TN)
-        ended_TN = walked.terminated_TN | walked.truncated_TN
-        for reward_N, ended_N in zip(walked.reward_TN, ended_TN, strict=True):
+        for reward_N, ended_N in zip(walked.reward_TN, walked.ended_TN, strict=True):
             running_N += reward_N
             returns.extend(running_N[ended_N].tolist())
             running_N[ended_N] = 0

@@ -29,7 +29,7 @@ from accord.control.settings import ClipLearningSettings
 from accord.control.watchers import AskedClips, SimulatedWatcher, Watcher, compared_clips
 from accord.errors import DataError, RunError
 from accord.feedback.messages import Clip
-from accord.feedback.records import Feedback, dump_line, parse_line
+from accord.feedback.records import Feedback
 from accord.files import AppendLog, write_atomically
 from accord.learning.session import Session, State
 from accord.seeds import derive_seed, generator
@@ -165,7 +165,7 @@ class ClipLearning:
                 f"{settings.environment} ended an episode before its time, with horizon: fixed",
                 "set horizon: floor, so that the learned reward does not pay for ending",
             )
-        ended_BI = self.reward.of_steps(steps)[steps.terminated_TN]
+        ended_BI = self.reward.of_steps(steps, steps.terminated_TN)
         self._ends_BI = np.concatenate([self._ends_BI, ended_BI])[-ENDS:]
         return steps
 
@@ -214,10 +214,7 @@ class ClipLearning:
         first = not self._log.rows
         pairs_P2 = pairs_of(len(pool.clips), count * (1 if first else settings.candidates), rng)
         shown = [episodes[clip.episode].piece(clip) for clip in pool.clips]
-        inputs_CLI = np.stack([
-            self.reward.inputs(p.observation_TO[:-1], p.action_TA, p.observation_TO[1:])
-            for p in shown
-        ])  # fmt: skip
+        inputs_CLI = np.stack([self.reward.of_episode(piece) for piece in shown])
         score_EC = self.reward.scores(inputs_CLI)
         gap_EP = score_EC[:, pairs_P2[:, 0]] - score_EC[:, pairs_P2[:, 1]]
         kind = "random" if first else settings.acquisition
@@ -234,7 +231,7 @@ class ClipLearning:
         named = dict.fromkeys(clip.episode for one in asked for clip in (one.first, one.second))
         self.store.append([episodes[name] for name in named])
         records = self.watcher.judge(asked, rng)
-        self._log.append([parse_line(dump_line(one)).model_dump(mode="json") for one in records])
+        self._log.append([one.model_dump(mode="json") for one in records])
         self._learn_reward(settings.reward.first_steps if first else settings.reward.round_steps)
 
     def _learn_reward(self, updates: int) -> None:

@@ -13,11 +13,11 @@ from typing import Annotated, Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from accord.control.environments import ActionForm
+from accord.control.environments import ActionForm, Mask
+from accord.control.episodes import Episode
 from accord.control.networks import StackedNet, aligned
 from accord.control.rollouts import Steps
 from accord.learning.likelihoods import bradley_terry, with_lapse
@@ -103,9 +103,15 @@ class ClipReward:
             action = self.form.bounded(action)
         return np.concatenate([seen, action, then], -1)
 
-    def of_steps(self, steps: Steps) -> Array:
-        """Inputs of a rollout: [T, N, I]."""
-        return self.inputs(steps.observation_TNO, steps.action_TNA, steps.next_TNO)
+    def of_steps(self, steps: Steps, which: Mask | None = None) -> Array:
+        """Inputs of a rollout, [T, N, I], or of some of its steps, [B, I]."""
+        parts = steps.observation_TNO, steps.action_TNA, steps.next_TNO
+        return self.inputs(*(parts if which is None else (part[which] for part in parts)))
+
+    def of_episode(self, episode: Episode) -> Array:
+        """Inputs of an episode, or a piece of one: [L, I]."""
+        seen_TO = episode.observation_TO
+        return self.inputs(seen_TO[:-1], episode.action_TA, seen_TO[1:])
 
     def fix_scale(self, inputs_BI: Array) -> None:
         """Scale inputs by these from now on."""
@@ -190,7 +196,7 @@ class ClipReward:
             raw = self.net(flat).double().numpy()
         self.mean_E, self.deviation_E = raw.mean(1), np.maximum(raw.std(1), 1e-6)
 
-    def _held_out(self, compared: ComparedClips, aside: NDArray[np.bool_]) -> dict[str, float]:
+    def _held_out(self, compared: ComparedClips, aside: Mask) -> dict[str, float]:
         strict = aside & (compared.target_M != 0.5)
         if not strict.any():
             return {}

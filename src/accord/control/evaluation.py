@@ -39,7 +39,7 @@ def watch(
     walker = Walker(environments)
     walker.begin(generator(seed, "starts"), elsewhere)
     walked = walker.walk(act, steps, generator(seed, "acting"))
-    ended_TN = walked.terminated_TN | walked.truncated_TN
+    ended_TN = walked.ended_TN
     alive_TN: Mask = np.cumsum(ended_TN, 0) - ended_TN == 0
     measured: dict[str, Array] = {"lasted": alive_TN.sum(0).astype(np.float64)}
     positions = None

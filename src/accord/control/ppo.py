@@ -220,9 +220,8 @@ class VectorPpo:
 
     def _return_deviation(self, steps: Steps, reward_TN: Array) -> float:
         """Deviation of the discounted returns so far (Huang et al. 2022, detail 9)."""
-        ended_TN = steps.terminated_TN | steps.truncated_TN
         rows = []
-        for reward_N, ended_N in zip(reward_TN, ended_TN, strict=True):
+        for reward_N, ended_N in zip(reward_TN, steps.ended_TN, strict=True):
             self._running_N = self.settings.gamma * self._running_N + reward_N
             rows.append(self._running_N.copy())
             self._running_N[ended_N] = 0

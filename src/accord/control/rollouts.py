@@ -39,6 +39,11 @@ class Steps:
     def size(self) -> int:
         return self.reward_TN.size
 
+    @property
+    def ended_TN(self) -> Mask:
+        """By the task or by time."""
+        return self.terminated_TN | self.truncated_TN
+
     def begun_at(self, environment: int, row: int) -> int:
         """How many steps of its episode came before a row where a piece begins."""
         return int(self.begun_N[environment]) if row == 0 else 0
@@ -47,11 +52,10 @@ class Steps:
         """(environment, first row, row after the last) of every piece of an episode, environment by
         environment."""
         found = []
-        ended_TN = self.terminated_TN | self.truncated_TN
-        total = len(ended_TN)
-        for n in range(ended_TN.shape[1]):
+        total = len(self.reward_TN)
+        for n, ended_T in enumerate(self.ended_TN.T):
             start = 0
-            for end in [*(np.flatnonzero(ended_TN[:, n]) + 1).tolist(), total]:
+            for end in [*(np.flatnonzero(ended_T) + 1).tolist(), total]:
                 if end > start:
                     found.append((n, start, end))
                 start = end

@@ -90,9 +90,7 @@ def compared_clips(
         check_comparable(*pieces)
         tie, best = record.choice.tie, record.choice.preferred
         target = 0.5 if tie else float(best == record.options[0].id)
-        one, other = (
-            reward.inputs(p.observation_TO[:-1], p.action_TA, p.observation_TO[1:]) for p in pieces
-        )
+        one, other = (reward.of_episode(piece) for piece in pieces)
         rows.append((one, other, target))
     if not rows:
         return None, left

@@ -77,9 +77,16 @@ class LearnFromClips(Stage):
     def run(self, config: LearnFromClipsConfig, context: StageContext) -> StageResult:
         import torch
 
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # for networks this small more threads only wait for each other
+        try:
+            return self._learned(config, context)
+        finally:
+            torch.set_num_threads(threads)  # those of the run, for the stages that follow
+
+    def _learned(self, config: LearnFromClipsConfig, context: StageContext) -> StageResult:
         from accord.control.clip_learning import ClipLearning
 
-        torch.set_num_threads(1)  # for networks this small more threads only wait for each other
         learning = ClipLearning(_settings(config), context.seed, context.folder, say=context.say)
         points = _Points(config, context)
         session = context.session(_note, **config.checkpoints.model_dump())
