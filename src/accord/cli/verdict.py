@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 from xml.etree import ElementTree
@@ -45,7 +46,7 @@ def show(
     """Print the verdict; leaves with exit code 3 where it is one of `fail_on` or a requirement is
     not met."""
     from accord.examine.error_rates import with_rates
-    from accord.examine.measures import measures, of_people, requirement, requirements_met
+    from accord.examine.measures import measures, of_people, requirement
     from accord.examine.verdict import decide
     from accord.runs.evidence import evidence_files, read_episodes, read_evidence
 
@@ -58,7 +59,7 @@ def show(
                 "answers, attributes and logs of use are about responses; this run's policy acts",
                 "leave them out",
             )
-        _show_acts(acts, refused, asked, as_json, junit, list_measures)
+        _show_acts(acts, _Ending(refused, asked, as_json, junit), list_measures)
     evidence, guard = read_evidence(run_dir)
     verdict = decide(evidence, guard)
     wins: Mapping[str, PeopleWins] = {}
@@ -80,19 +81,15 @@ def show(
 
         users = measures_of_users(deployed, called, as_json)
     found = measures(evidence) | of_people(wins) | users
-    results = requirements_met(asked, found)
-    failed = verdict.outcome in refused or not all(one.met for one in results)
-    if junit is not None:
-        write_text(junit, junit_xml(verdict, refused, results))
-    if as_json:
-        people = {name: one.model_dump(mode="json") for name, one in wins.items()}
-        said = as_data(verdict, results, found, failed) | ({"people": people} if people else {})
-        if groups:
-            said["groups"] = {
-                name: [one.model_dump(mode="json") for one in own] for name, own in groups.items()
-            }
-        click.echo(json.dumps(said, indent=1))
-    else:
+    more: dict[str, Any] = {}
+    if wins:
+        more["people"] = {name: one.model_dump(mode="json") for name, one in wins.items()}
+    if groups:
+        more["groups"] = {
+            name: [one.model_dump(mode="json") for one in own] for name, own in groups.items()
+        }
+
+    def printed(results: Sequence[Checked]) -> None:
         _print(evidence, verdict, results, found if list_measures else {})
         if users and not list_measures:
             click.echo("\nusers")
@@ -100,37 +97,60 @@ def show(
         for one in wins.values():
             print_people(one)
             print_groups(groups.get(one.arm, []))
-    sys.exit(GUARD_EXIT if failed else 0)
+
+    _Ending(refused, asked, as_json, junit).leave(verdict, found, printed, more)
+
+
+@dataclass(frozen=True)
+class _Ending:
+    """What is asked of a verdict, and where it is told. refused: outcomes that fail."""
+
+    refused: frozenset[str]
+    asked: Sequence[Requirement]
+    as_json: bool
+    junit: Path | None
+
+    def leave(
+        self,
+        verdict: Verdict,
+        found: Mapping[str, Measure],
+        printed: Callable[[Sequence[Checked]], None],
+        more: Mapping[str, Any],
+    ) -> NoReturn:
+        """Tell it, and leave with the exit code. printed: for people; more: for machines beside the
+        verdict and the measures."""
+        from accord.examine.measures import requirements_met
+
+        results = requirements_met(self.asked, found)
+        failed = verdict.outcome in self.refused or not all(one.met for one in results)
+        if self.junit is not None:
+            write_text(self.junit, junit_xml(verdict, self.refused, results))
+        if self.as_json:
+            click.echo(json.dumps({**as_data(verdict, results, found, failed), **more}, indent=1))
+        else:
+            printed(results)
+        sys.exit(GUARD_EXIT if failed else 0)
 
 
 def _show_acts(
-    acts: Mapping[str, EpisodeEvidence],
-    refused: frozenset[str],
-    asked: Sequence[Requirement],
-    as_json: bool,
-    junit: Path | None,
-    list_measures: bool,
+    acts: Mapping[str, EpisodeEvidence], ending: _Ending, list_measures: bool
 ) -> NoReturn:
     """The same of policies that act."""
     from accord.examine.episodes import decide_episodes
-    from accord.examine.measures import of_episodes, requirements_met
+    from accord.examine.measures import of_episodes
     from accord.examine.verdict import of_arms
 
     arms = [decide_episodes(evidence, stage).arms[0] for stage, evidence in acts.items()]
     verdict, found = of_arms(arms), of_episodes(acts)
-    results = requirements_met(asked, found)
-    failed = verdict.outcome in refused or not all(one.met for one in results)
-    if junit is not None:
-        write_text(junit, junit_xml(verdict, refused, results))
-    if as_json:
-        click.echo(json.dumps(as_data(verdict, results, found, failed), indent=1))
-    else:
+
+    def printed(results: Sequence[Checked]) -> None:
         _print_outcome(verdict)
         for arm in arms:
             click.echo(f"\n{safe_text(arm.arm)} ({acts[arm.arm].environment}): {arm.outcome}")
             _print_rules(arm)
         _print_found(results, found if list_measures else {})
-    sys.exit(GUARD_EXIT if failed else 0)
+
+    ending.leave(verdict, found, printed, {})
 
 
 def outcomes(text: str) -> frozenset[str]:
