@@ -39,6 +39,7 @@ from accord.statistics.populations import (
     PopulationPosterior,
     fit_populations,
 )
+from accord.statistics.softmax import softmax
 
 POINTS = 256
 CHUNK = 128
@@ -296,12 +297,8 @@ def _utilities(
 
 def _evidence(data: DistinctJudgements, logp_TQ: Array) -> tuple[float, Array]:
     """(log-likelihood, P(point) given what was said about a prompt: [P, Q])."""
-    logp_PQ = data.counts @ logp_TQ
-    top_P = logp_PQ.max(1)
-    weight_PQ: Array = np.exp(logp_PQ - top_P[:, None])
-    total_P = weight_PQ.sum(1)
-    weight_PQ /= total_P[:, None]
-    return float((top_P + np.log(total_P / logp_TQ.shape[1])).sum()), weight_PQ
+    weight_PQ, total_P = softmax(data.counts @ logp_TQ, 1)
+    return float((total_P - np.log(logp_TQ.shape[1])).sum()), weight_PQ
 
 
 def _tables(x: Array, data: DistinctJudgements, theta_KQ: Array, bends: bool) -> list[Array]:

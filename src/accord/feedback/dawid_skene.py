@@ -29,6 +29,7 @@ from accord.feedback.label_table import LabelTable, majority
 from accord.seeds import generator
 from accord.statistics.intervals import Array, Index, Interval
 from accord.statistics.resampling import intervals_of_draws
+from accord.statistics.softmax import softmax
 
 FLOOR = 1e-10
 SMOOTHING = 10.0
@@ -74,13 +75,6 @@ def vote_likelihoods(table: LabelTable, log_pi_ACC: Array) -> Array:
     )
 
 
-def normalised(log_IC: Array) -> Array:
-    """Rows of logarithms as probabilities."""
-    p_IC = np.exp(log_IC - log_IC.max(1, keepdims=True))
-    shares: Array = p_IC / p_IC.sum(1, keepdims=True)
-    return shares
-
-
 def draw_rows(p_RX: Array, rng: np.random.Generator) -> Index:
     """A place of each row of probabilities."""
     below_RX = np.cumsum(p_RX, axis=1) < rng.random((len(p_RX), 1))
@@ -98,7 +92,8 @@ def right_or_wrong(
     cell_M = table.item * classes + table.label
     gain_IC = np.bincount(cell_M, log_right_M - log_wrong_M, items * classes)
     log_IC = gain_IC.reshape(items, classes) + base_I[:, None] - np.log(classes)
-    return normalised(log_IC), float(np.logaddexp.reduce(log_IC, axis=1).sum())
+    p_IC, total_I = softmax(log_IC, 1)
+    return p_IC, float(total_I.sum())
 
 
 # --- EM -------------------------------------------------------------------------------------------
@@ -117,7 +112,7 @@ def dawid_skene(
     done, moved = 0, np.inf
     while done < iterations and moved >= tolerance:
         log_IC = vote_likelihoods(table, np.log(confusion_ACC))
-        p_IC = normalised(log_IC + np.log(np.maximum(shares_C, FLOOR)))
+        p_IC, _ = softmax(log_IC + np.log(np.maximum(shares_C, FLOOR)), 1)
         moved, truth_IC, done = float(np.abs(p_IC - truth_IC).max()), p_IC, done + 1
         shares_C, confusion_ACC = _maximise(table, truth_IC, smoothing)
     return truth_IC, confusion_ACC, shares_C, done
@@ -273,7 +268,7 @@ class _Chain:
         pi_ACC = gamma_ACC / gamma_ACC.sum(2, keepdims=True)
         p_C = self.rng.dirichlet(np.bincount(self.truth_I, minlength=len(self.diagonal)) + 1.0)
         log_IC = vote_likelihoods(self.table, np.log(pi_ACC)) + np.log(np.maximum(p_C, 1e-300))
-        p_IC = normalised(log_IC)
+        p_IC, _ = softmax(log_IC, 1)
         self.truth_I = draw_rows(p_IC, self.rng)
         return pi_ACC, p_C, p_IC
 
@@ -306,4 +301,4 @@ class _Chain:
 
 def _draw_logs(log_RX: Array, rng: np.random.Generator) -> Index:
     """A place of each row, with probability ~ exp."""
-    return draw_rows(normalised(log_RX), rng)
+    return draw_rows(softmax(log_RX, 1)[0], rng)

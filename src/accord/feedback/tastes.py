@@ -26,6 +26,7 @@ from accord.feedback.records import Feedback
 from accord.feedback.votes import Objects, Votes, votes_of
 from accord.seeds import generator
 from accord.statistics.intervals import Array, Index, Interval, around, share
+from accord.statistics.softmax import softmax
 
 RELIABILITY_SD = 0.7
 LOG_RELIABILITY = np.linspace(-2.1, 1.4, 8)
@@ -195,9 +196,7 @@ def _split(data: _PairCounts, groups: int, rng: np.random.Generator) -> Array:
     logits = np.column_stack([side, -side.sum(1)]) + 0.01 * rng.normal(
         size=(data.annotators, groups)
     )
-    weights = np.exp(2 * (logits - logits.max(1, keepdims=True)))
-    start: Array = weights / weights.sum(1, keepdims=True)
-    return start
+    return softmax(2 * logits, 1)[0]
 
 
 def _em(

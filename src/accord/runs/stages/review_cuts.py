@@ -181,15 +181,14 @@ class ReviewCuts(Stage):
 
 
 def _pools(config: ReviewCutsConfig, rng: np.random.Generator) -> tuple[MixedPool, MixedPool]:
-    """What piles to learn from and piles to count are drawn from; the reader learned from neither.
-    Raises DataError where the sentences do not suffice."""
+    """What piles to learn from and piles to count are drawn from; the reader learned from
+    neither."""
     from accord.text.gold import GoldSentiment
-    from accord.text.reviews import load_sentences
 
-    base = read_corpus().parts["base"]
+    corpus = read_corpus()
     shuffled = [
         [found[n] for n in rng.permutation(len(found)).tolist()]
-        for found in (base, load_sentences())
+        for found in (corpus.parts["base"], corpus.sentences)
     ]
     known = [one for found in shuffled for one in found[: config.reader_texts]]
     reader = GoldSentiment.fit([one.text for one in known], [one.label for one in known])
