@@ -10,6 +10,7 @@ import click
 
 from accord.cli.terminal import safe_text
 from accord.errors import DataError
+from accord.feedback.assisting import can_be_shown
 from accord.feedback.messages import plain, to_json
 from accord.feedback.words import counted
 from accord.files import write_jsonl
@@ -71,7 +72,7 @@ def _claims(item: ItemIn, critic: RuleCritic, counts: Counter[str]) -> list[dict
         for principle in critic.principles:
             for span in critic.spans(prompt, text, principle.id):
                 quote = text[span.start : span.end]
-                seen = any(character.isalnum() for character in quote)
+                seen = can_be_shown(quote)
                 counts["made" if seen else "unseen"] += 1
                 said = {"quote": quote, "text": f"Against the rule: {principle.text}"}
                 where = {"option": place, "span": [span.start, span.end]}

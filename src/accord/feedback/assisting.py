@@ -62,6 +62,12 @@ def checked_claims(
     return made, known if told else None
 
 
+def can_be_shown(quote: str) -> bool:
+    """Whether a passage has a letter or a digit, by which a page finds it again: Markdown takes
+    other signs away."""
+    return any(character.isalnum() for character in quote)
+
+
 def _place(where: str, one: FlawGiven, texts: Mapping[str, str]) -> dict[str, Any]:
     names = list(texts)
     option: Any = one.option
@@ -85,7 +91,7 @@ def _place(where: str, one: FlawGiven, texts: Mapping[str, str]) -> dict[str, An
             f"{where}: at [{start}, {end}] stands {text[start:end][:60]!r}, not {one.quote[:60]!r}",
             "a quote is what stands there, to the letter",
         )
-    if not any(character.isalnum() for character in one.quote):
+    if not can_be_shown(one.quote):
         raise DataError(
             f"{where}: {one.quote[:60]!r} holds no letter and no digit by which it can be shown",
             "take in a word beside it",

@@ -104,9 +104,9 @@ def _judged(
     rng, option = generator(seed, "assisted judgement"), item["option"]
     flaws: list[Passage] = item["flaws"]
     marks = [flaw for flaw in flaws if rng.random() < item["notices"]]
-    wrong = [c for c in item["claims"] if not any(c.meets(flaw) for flaw in flaws)]
-    marks += [claim for claim in wrong if rng.random() < crowd.slips]
     assist = Assist(arm=arm, critic=item["claims"], placebo=item["placebo"], flaws=flaws)
+    wrong = [claim for claim in assist.critic if not assist.right(claim)]
+    marks += [claim for claim in wrong if rng.random() < crowd.slips]
     said: list[Said | None] = []
     for claim in assist.shown:
         right = assist.right(claim)
