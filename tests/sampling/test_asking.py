@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sqlite3
@@ -11,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -182,11 +183,26 @@ def test_what_meets_every_question_ends_it(answer: Any, calls: int, said: str) -
 
 
 def test_calls_under_way_come_to_their_end() -> None:
-    def answer(request: dict[str, Any], number: int) -> Any:
-        return "A" if number > 1 else (401, {}, "no")
+    refused = Event()
 
-    with scripted(answer, seconds=0.05) as server:
+    class Telling(Endpoint):
+        async def answer(self, client: Any, question: ChatQuestion) -> Completion:
+            try:
+                return await super().answer(client, question)
+            except EndpointError:
+                asyncio.get_running_loop().call_later(0.05, refused.set)
+                raise
+
+    async def after_the_refusal() -> str:
+        await asyncio.to_thread(refused.wait, 30)
+        return "A"
+
+    def answer(request: dict[str, Any], number: int) -> Any:
+        return after_the_refusal() if number > 1 else (401, {}, "no")
+
+    with scripted(answer) as server:
         one = asker(server)
+        one.endpoint = Telling(server.url, "m")
         with pytest.raises(EndpointError):
             one.ask(questions(20))
         assert len(server.asked) == 4
