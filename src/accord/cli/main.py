@@ -1376,6 +1376,23 @@ def feedback_assistance(source: DataSource, as_json: bool) -> None:
     assistance.show(source, as_json)
 
 
+@feedback.command("debate")
+@SOURCE
+@click.option("--json", "as_json", is_flag=True, help="For machines.")
+@guarded
+def feedback_debate(source: DataSource, as_json: bool) -> None:
+    """How often people or models who judged transcripts chose the right answer, by arm, from
+    SOURCE: a studio's export of a debate's items, or a debate stage's feedback.jsonl.
+
+    \b
+    accord studio export PROJECT answers.jsonl
+    accord feedback debate answers.jsonl
+    """
+    from accord.cli import transcripts
+
+    transcripts.show(source, as_json)
+
+
 @feedback.command("claims")
 @click.argument("source", type=click.Path(path_type=Path, exists=True))
 @click.argument("out", type=click.Path(path_type=Path))

@@ -41,12 +41,14 @@ class Claims:
 
 @dataclass(frozen=True)
 class DebateTurn:
-    """What one debater says at once for the answer `side`; quotes: parts of the source."""
+    """What one debater says at once for the answer `side`; quotes: parts of the source; refused:
+    what it gave for quotes and stands in no source, which the text does not hold."""
 
     side: str
     text: str
     quotes: tuple[str, ...]
     speaker: str
+    refused: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,10 @@ def to_records(transcript: Transcript) -> list[Feedback]:
             ),
             annotator=turn.speaker,
             session=session,
-            meta={_META: {"protocol": transcript.protocol, "question": claims.question}},
+            meta={
+                _META: {"protocol": transcript.protocol, "question": claims.question}
+                | ({"refused": list(turn.refused)} if turn.refused else {})
+            },
         )
         for number, turn in enumerate(transcript.turns, 1)
     ]
@@ -209,9 +214,25 @@ def _transcript(records: Sequence[Feedback], session: str) -> Transcript:
                 else f"record {record.id}: session {session} is about another prompt",
                 "give all turns of a session, from round 1",
             )
-        turn = DebateTurn(answers[choice.side], choice.text, tuple(choice.quotes), record.annotator)
+        turn = DebateTurn(
+            answers[choice.side],
+            choice.text,
+            tuple(choice.quotes),
+            record.annotator,
+            _refused(record),
+        )
         try:
             transcript = transcript.with_turn(turn)
         except DataError as error:
             raise DataError(f"record {record.id}: {error.message}", error.fix) from None
     return transcript
+
+
+def _refused(record: Feedback) -> tuple[str, ...]:
+    about = record.meta.get(_META)
+    refused = about.get("refused", []) if isinstance(about, dict) else []
+    if not isinstance(refused, list) or not all(isinstance(one, str) for one in refused):
+        raise DataError(
+            f"record {record.id}: meta.debate.refused is {refused!r:.80}", "give a list of texts"
+        )
+    return tuple(refused)

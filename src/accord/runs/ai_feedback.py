@@ -98,6 +98,13 @@ class AiJudgeSettings(Settings):
             raise ValueError("samples at temperature 0 are all the same: set temperature, too")
         return self
 
+    @property
+    def answering(self) -> Answering:
+        """The part of it that is about answers."""
+        return Answering(
+            self.answer_tokens, self.temperature, self.samples, self.reasoning_tokens, self.seed
+        )
+
     def read(self) -> tuple[Constitution | None, JudgeTemplate]:
         """Constitution and template. Raises ConfigError, DataError."""
         found = None if self.constitution is None else read_constitution(self.constitution)
@@ -141,34 +148,56 @@ def open_ai_judges(
     model (directory, adapter, accord:NAME, Hub id). No model is loaded yet. Raises ConfigError."""
     if len(set(names)) < len(names):
         raise ConfigError("a judge is named twice", "an annotator answers once: name it once")
-    askers = open_askers([name for name in names if is_remote(name)], asking, kept)
     constitution, template = settings.read()
     criteria = criteria_of(constitution, settings.form)
-    judges = []
+    answers = open_answers(names, settings.answering, kept, asking, resolve)
+    return [AiJudge(name, one, template, criteria) for name, one in answers.items()]
+
+
+@dataclass(frozen=True)
+class Answering:
+    """How judges answer: see `AiJudgeSettings`."""
+
+    answer_tokens: int = 16
+    temperature: float = 0.0
+    samples: int = 1
+    reasoning_tokens: int = 0
+    seed: int = 0
+
+
+def open_answers(
+    names: Sequence[str],
+    how: Answering,
+    kept: AnswerCache,
+    asking: AskingSettings,
+    resolve: Callable[[str], str] = str,
+) -> dict[str, JudgeAnswers]:
+    """Who answers a judge's questions, by name, see `open_ai_judges`. Raises ConfigError."""
+    askers = open_askers([name for name in names if is_remote(name)], asking, kept)
+    found: dict[str, JudgeAnswers] = {}
     for name in names:
         if name in askers:
-            answers: JudgeAnswers = EndpointAnswers(
+            found[name] = EndpointAnswers(
                 askers[name],
-                settings.answer_tokens,
-                settings.temperature,
-                settings.samples,
-                settings.reasoning_tokens,
-                settings.seed,
+                how.answer_tokens,
+                how.temperature,
+                how.samples,
+                how.reasoning_tokens,
+                how.seed,
             )
         elif is_function(name):
-            answers = FunctionAnswers(name)
+            found[name] = FunctionAnswers(name)
         else:
             reference = resolve(name)
-            answers = LocalAnswers(
+            found[name] = LocalAnswers(
                 partial(_load, reference),
                 hash_of_model(reference),
                 kept,
-                settings.reasoning_tokens,
-                settings.temperature,
-                settings.seed,
+                how.reasoning_tokens,
+                how.temperature,
+                how.seed,
             )
-        judges.append(AiJudge(name, answers, template, criteria))
-    return judges
+    return found
 
 
 def _load(reference: str) -> LocalPolicy:

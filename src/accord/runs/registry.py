@@ -21,6 +21,7 @@ _BUILTIN = {
     "self_play_world": "accord.runs.stages.self_play_world:SelfPlayWorld",
     "review_debate": "accord.runs.stages.review_debate:ReviewDebate",
     "digit_debate": "accord.runs.stages.digit_debate:DigitDebate",
+    "model_debate": "accord.runs.stages.model_debate:ModelDebate",
     "constrained_world": "accord.runs.stages.constrained_world:ConstrainedWorld",
     "shaping_world": "accord.runs.stages.shaping_world:ShapingWorld",
     "reward_distance_world": "accord.runs.stages.reward_distance_world:RewardDistanceWorld",

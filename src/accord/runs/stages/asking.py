@@ -107,10 +107,15 @@ class AskingConfig(Settings):
             ) from error
 
     def writers(
-        self, names: Sequence[str], temperature: float, context: StageContext
+        self,
+        names: Sequence[str],
+        temperature: float,
+        context: StageContext,
+        shared: AskingSettings | None = None,
     ) -> Callable[[str, int], Writer]:
         """(one of these models, most tokens) -> what writes as it: those behind addresses share the
-        budget, and one on this machine is loaded once, when it is first asked for."""
+        budget, and one on this machine is loaded once, when it is first asked for. shared: the
+        stage's settings, where others spend of the same budget."""
         from accord.models.loading import freeze, load_causal_lm
         from accord.oversight.writers import EndpointWriter, ModelWriter
         from accord.sampling.addresses import is_remote, open_askers
@@ -118,7 +123,7 @@ class AskingConfig(Settings):
 
         remote = [name for name in names if is_remote(name)]
         cache = AnswerCache(self.kept(context) if remote else None)
-        askers = open_askers(remote, self.settings(context), cache)
+        askers = open_askers(remote, shared or self.settings(context), cache)
         models: dict[str, CausalLM] = {}
 
         def writer(name: str, limit: int) -> Writer:
