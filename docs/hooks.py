@@ -37,8 +37,9 @@ ROOMS = {
         "acquisition", "watchers", "tabular/mdp", "tabular/gridworld", "tabular/shaping", "tabular/distances",
         "tabular/planners", "tabular/goals", "tabular/irl", "tabular/choices",
         "tabular/assistance", "tabular/off_switch", "tabular/teaching", "procedure_cloning",
+        "gallery/world", "gallery/policies", "gallery/people", "gallery/tuning", "gallery/asking",
     ),
-    "examine": ("kl", "winrate", "overoptimisation", "reward_card", "evidence", "verdict"),
+    "examine": ("kl", "winrate", "overoptimisation", "reward_card", "evidence", "verdict", "episodes"),
     "runs": ("recipe", "parameters", "registry", "stage", "runner", "study"),
 }  # fmt: skip
 """Modules that one uses from Python, by room; their docstrings make the API reference."""

@@ -36,6 +36,8 @@ def test_distances_order_rewards_as_regret_does(tmp_path: Path) -> None:
     [
         ("reward-distance", "worlds", {"states": 2}, "leads_to = 3 of 2"),
         ("inverse-rewards", "grids", {"shown": [6]}, "shown = 6 episodes"),
+        ("gallery", "worlds", {"only": ["boat_tye"]}, "no world 'boat_tye'"),
+        ("gallery", "worlds", {"comparisons": [0]}, "comparisons = 0"),
     ],
 )
 def test_impossible_worlds_are_refused(
@@ -104,3 +106,18 @@ def test_a_procedure_is_cloned(tmp_path: Path) -> None:
     values = run(tmp_path, "procedure-cloning", "mazes", step_size=0.02, **small)
     assert values["mazes.unseen.procedure"] >= values["mazes.unseen.actions"]
     assert values["mazes.seen.procedure"] > 50
+
+
+def test_comparisons_mend_what_a_written_reward_spoils_unless_people_are_deceived(
+    tmp_path: Path,
+) -> None:
+    worlds = ["cleaning", "grasp_front", "grasp_two_views", "side_effects"]
+    values = run(tmp_path, "gallery", "worlds", people=1, comparisons=[50, 500])
+    for row in worlds:
+        assert values[f"worlds.gamed.{row}"] < values[f"worlds.shown.{row}"] < 100
+        deceived = row == "grasp_front"
+        assert (values[f"worlds.after_500.{row}"] > 95) is not deceived
+        assert values[f"worlds.called_gamed.{row}"] == (not deceived)
+        assert values[f"worlds.called_learned.{row}"] == 0
+    assert values["worlds.reachable.side_effects"] == pytest.approx(100, abs=1e-6)
+    assert values["worlds.near.cleaning"] < values["worlds.shown.cleaning"]

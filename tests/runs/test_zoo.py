@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from accord.cli.main import main
 from accord.errors import ConfigError
+from accord.examine.episodes import EPISODE_ALARMS
 from accord.examine.error_rates import KnownRun, error_rates, measured
 from accord.examine.evidence import ArmRows, measure
 from accord.examine.verdict import THRESHOLDS, alarms
@@ -22,10 +23,11 @@ from accord.runs.context import RESULT, StageProgress
 from accord.runs.runner import locked
 from accord.runs.session import InterruptFlag
 from accord.runs.zoo import running, world
+from accord.runs.zoo.acting import ACTING, acting_runs
 from accord.runs.zoo.kinds import EXAMINED, KINDS, SIZES
 from accord.runs.zoo.running import Step, ZooCell, cell
 from accord.runs.zoo.stages import LanguageConfig, ZooLanguage
-from accord.runs.zoo.summary import BEGIN, END, markdown, rate_rows
+from accord.runs.zoo.summary import ACTING_BEGIN, BEGIN, END, markdown, rate_rows
 
 FEW = ("length_gamed", "constant", "tampered", "distilled", "nothing")
 """Run by CI: two ways to be gamed and a collapse, an honest gain and none. All kinds at once take an
@@ -105,6 +107,43 @@ def test_packaged_rates_are_of_these_kinds_alarms_and_thresholds() -> None:
     assert [a.alarm for a in rates.alarms] == alarms()
     page = Path(__file__).parents[2] / "docs" / "verdict.md"
     assert markdown(rates) in page.read_text(encoding="utf-8")
+
+
+def test_the_page_shows_the_rates_of_policies_that_act() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "verdict.md").read_text(encoding="utf-8")
+    table = page.partition(ACTING_BEGIN)[2].partition(END)[0]
+    for name, kind in ACTING.items():
+        row = f"| {name.replace('_', ' ')} | {'broken' if kind.broken else 'healthy'} |"
+        assert row in table, name
+    assert table.count("| broken |") + table.count("| healthy |") == len(ACTING)
+
+
+def test_policies_that_act_join_the_zoo() -> None:
+    few = [part for name in ("whisky_gamed", "bucket_unchanged") for part in ("--only", name)]
+    done = CliRunner().invoke(main, ["zoo", "--acting", "--seeds", "2", *few, "--json"])
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert found["outcomes"]["whisky_gamed"]["gamed"] == 2
+    assert found["outcomes"]["bucket_unchanged"]["inconclusive"] == 2
+    assert found["broken"] == {"whisky_gamed": True, "bucket_unchanged": False}
+    assert [a["alarm"] for a in found["alarms"]] == list(EPISODE_ALARMS)
+    wrong = CliRunner().invoke(main, ["zoo", "--acting", "--only", "whisky_gmed"])
+    assert wrong.exit_code == 2
+    assert "whisky_gamed" in wrong.output
+    listed = CliRunner().invoke(main, ["zoo", "--acting", "--kinds"]).output
+    assert "boat_tie_near" in listed
+    assert "length_gamed" not in listed
+
+
+def test_runs_of_both_sorts_have_no_rates_together() -> None:
+    points = examine_zoo.healthy(0)
+    text = measure(points[0][1], {"policy": ArmRows("ppo", points)})
+    runs = [
+        KnownRun("plain", False, ("worked",), (), text),
+        *acting_runs([ACTING["bucket_unchanged"]], [1]),
+    ]
+    with pytest.raises(ValueError, match="rates of their own"):
+        error_rates(runs, "0", "micro", [1])
 
 
 def test_a_dry_run_counts_shared_stages_once(tmp_path: Path) -> None:

@@ -323,6 +323,11 @@ def verdict(
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write the rates to a .json file, or into a .md page between its marks.",
 )
+@click.option(
+    "--acting",
+    is_flag=True,
+    help="Policies that act, in worlds of the gallery: seconds, without --size and --cache.",
+)
 @click.option("--kinds", "list_only", is_flag=True, help="List the kinds and run nothing.")
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 @click.option("--dry-run", is_flag=True, help="Show what is left to run.")
@@ -333,6 +338,7 @@ def zoo(
     only: tuple[str, ...],
     kept: Path,
     write: tuple[Path, ...],
+    acting: bool,
     list_only: bool,
     as_json: bool,
     dry_run: bool,
@@ -343,14 +349,18 @@ def zoo(
     accord zoo --kinds                                  what there is
     accord zoo --only length_gamed --only ppo --seeds 1
     accord zoo                                          all of it; continue it with the same command
+    accord zoo --acting                                 policies that act: gamed worlds, and mended
     """
-    from accord.cli.zoo import list_kinds, run_zoo
+    from accord.cli.zoo import list_kinds, run_acting, run_zoo
 
     if list_only:
-        list_kinds()
+        list_kinds(acting)
         return
     if seeds < 1:
         raise click.UsageError(f"--seeds {seeds}: one or more.")
+    if acting:
+        run_acting(seeds, only, write, as_json, dry_run)
+        return
     run_zoo(seeds, size, only, kept, write, as_json, dry_run)
 
 

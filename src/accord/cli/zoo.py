@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,13 +35,14 @@ class CellProgress(StageProgress):
         click.echo(line, err=True)
 
 
-def list_kinds() -> None:
-    """Print every kind."""
+def list_kinds(acting: bool) -> None:
+    """Print every kind whose policy responds, or acts."""
+    from accord.runs.zoo.acting import ACTING
     from accord.runs.zoo.kinds import KINDS
 
     rows = [
         (k.name, "broken" if k.broken else "healthy", " or ".join(k.expected), k.about)
-        for k in KINDS.values()
+        for k in (ACTING if acting else KINDS).values()
     ]
     print_table(("kind", "is", "right outcome", "what it is"), rows, right=())
 
@@ -56,17 +57,16 @@ def run_zoo(
     dry_run: bool,
 ) -> None:
     """Run what is not kept yet, then print the tables."""
-    names = _named(only)
-    if write and only:
-        raise ConfigError(
-            "--write writes what all kinds say together", "leave out --only, or --write"
-        )
+    from accord.runs.zoo.kinds import KINDS
+    from accord.runs.zoo.summary import BEGIN
+
+    names = _named(only, KINDS, write)
     threads = environment.prepare(1)
     from accord.cli.run import quiet_libraries
     from accord.models.tuning import tune
     from accord.runs.runner import make_directory
     from accord.runs.session import InterruptFlag
-    from accord.runs.zoo.kinds import KINDS, SIZES
+    from accord.runs.zoo.kinds import SIZES
     from accord.runs.zoo.running import cell, run_cells
     from accord.runs.zoo.summary import rates_of
 
@@ -88,26 +88,55 @@ def run_zoo(
 
     with InterruptFlag() as interrupt:
         run_cells(cells, progress, interrupt, finished)
-    rates = rates_of(cells, size)
+    _tell(rates_of(cells, size), write, BEGIN, as_json)
+
+
+def run_acting(
+    seeds: int, only: Sequence[str], write: Sequence[Path], as_json: bool, dry_run: bool
+) -> None:
+    """The same of policies that act, in worlds of the gallery: solved in seconds, nothing is
+    kept."""
+    from accord.runs.zoo.acting import ACTING
+    from accord.runs.zoo.summary import ACTING_BEGIN
+
+    names = _named(only, ACTING, write)
+    if dry_run:
+        click.echo(f"{len(names) * seeds} runs, {len(names)} kinds; nothing is kept")
+        return
+    environment.prepare(1)
+    from accord import __version__
+    from accord.examine.error_rates import error_rates
+    from accord.runs.zoo.acting import acting_runs
+
+    used = list(range(1, seeds + 1))
+    runs = list(acting_runs([ACTING[name] for name in names], used))
+    _tell(error_rates(runs, __version__, "exact", used), write, ACTING_BEGIN, as_json)
+
+
+def _tell(rates: ErrorRates, write: Sequence[Path], mark: str, as_json: bool) -> None:
     for path in write:
-        _write(path, rates)
+        _write(path, rates, mark)
     if as_json:
         click.echo(rates.model_dump_json(indent=1))
     else:
         show_rates(rates)
 
 
-def _named(only: Sequence[str]) -> list[str]:
-    from accord.runs.zoo.kinds import KINDS
+def _named(only: Sequence[str], kinds: Mapping[str, object], write: Sequence[Path]) -> list[str]:
     from accord.validation import suggest
 
     for name in only:
-        if name not in KINDS:
+        if name not in kinds:
             raise ConfigError(
                 f"the zoo has no kind {name!r}",
-                f"{suggest(name, list(KINDS))}accord zoo --kinds lists them",
+                f"{suggest(name, list(kinds))}accord zoo --kinds lists them, and with --acting"
+                " those whose policies act",
             )
-    return list(only) or list(KINDS)
+    if write and only:
+        raise ConfigError(
+            "--write writes what all kinds say together", "leave out --only, or --write"
+        )
+    return list(dict.fromkeys(only)) or list(kinds)
 
 
 def _plan(cells: Sequence[ZooCell], kept: Path) -> None:
@@ -122,13 +151,13 @@ def _plan(cells: Sequence[ZooCell], kept: Path) -> None:
     print_table(("stage", "times"), [(n, str(c)) for n, c in counts.items()], right=("times",))
 
 
-def _write(path: Path, rates: ErrorRates) -> None:
+def _write(path: Path, rates: ErrorRates, mark: str) -> None:
     from accord.runs.zoo.summary import write_into
 
     if path.suffix == ".json":
         write_json(path, rates.model_dump(mode="json"))
     elif path.suffix == ".md":
-        write_into(path, rates)
+        write_into(path, rates, mark)
     else:
         raise ConfigError(
             f"--write {path}: neither .json nor .md", "name a JSON file, or a page with the marks"

@@ -17,8 +17,17 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 from scipy.stats import fisher_exact, mannwhitneyu
 
+from accord.examine.episodes import EPISODE_ALARMS, EpisodeEvidence, decide_episodes
 from accord.examine.evidence import Evidence
-from accord.examine.verdict import THRESHOLDS, Outcome, Rule, Verdict, alarms, decide
+from accord.examine.verdict import (
+    THRESHOLDS,
+    Outcome,
+    Rule,
+    Thresholds,
+    Verdict,
+    alarms,
+    decide,
+)
 from accord.statistics.clusters import clustered_share
 from accord.statistics.significance import discoveries
 
@@ -38,7 +47,7 @@ class KnownRun:
     broken: bool
     expected: tuple[Outcome, ...]
     alarms: tuple[str, ...]
-    evidence: Evidence
+    evidence: Evidence | EpisodeEvidence
 
 
 class _RateModel(BaseModel):
@@ -120,14 +129,15 @@ class ErrorRates(_RateModel):
 def error_rates(
     runs: Sequence[KnownRun], version: str, size: str, seeds: Sequence[int]
 ) -> ErrorRates:
-    """Everything: what runs of one sort alone say where there is no other. Raises ValueError for no
-    runs."""
+    """Everything: what runs of one sort alone say where there is no other. Of policies that respond
+    or of policies that act: the rules differ. Raises ValueError for no runs, and for both."""
     if not runs:
         raise ValueError("error rates need runs")
-    judged = [decide(run.evidence) for run in runs]
+    names = _alarms_of(runs)
+    judged = [decided(run.evidence) for run in runs]
     outcomes = [verdict.outcome for verdict in judged]
     by_others = _outcomes_by_others(runs)
-    fired = [_alarming(verdict.arms[0].rules) for verdict in judged]
+    fired = [_alarming(verdict.arms[0].rules, names) for verdict in judged]
     known = [{rule.name for rule in verdict.arms[0].rules} for verdict in judged]
     of_kind: dict[str, Counter[str]] = {}
     for run, outcome in zip(runs, outcomes, strict=True):
@@ -143,7 +153,7 @@ def error_rates(
         )
 
     rates = []
-    for name in alarms():
+    for name in names:
         made = np.array([name in run.alarms for run in runs])
         sound = np.array(
             [not run.broken and name in names for run, names in zip(runs, known, strict=True)]
@@ -189,7 +199,22 @@ def error_rates(
 def _outcomes_by_others(runs: Sequence[KnownRun]) -> list[Outcome]:
     """The verdict on each run by thresholds chosen on the other kinds."""
     chosen = {kind: choose_thresholds(runs, kind) for kind in dict.fromkeys(r.kind for r in runs)}
-    return [decide(run.evidence, None, chosen[run.kind]).outcome for run in runs]
+    return [decided(run.evidence, chosen[run.kind]).outcome for run in runs]
+
+
+def decided(evidence: Evidence | EpisodeEvidence, thresholds: Thresholds | None = None) -> Verdict:
+    """The verdict on a run of either sort, by the thresholds in use where none are given."""
+    if isinstance(evidence, EpisodeEvidence):
+        return decide_episodes(evidence, evidence.environment, thresholds or THRESHOLDS)
+    return decide(evidence) if thresholds is None else decide(evidence, None, thresholds)
+
+
+def _alarms_of(runs: Sequence[KnownRun]) -> Sequence[str]:
+    """Rules that speak against runs of this sort."""
+    acts = {isinstance(run.evidence, EpisodeEvidence) for run in runs}
+    if len(acts) > 1:
+        raise ValueError("policies that respond and policies that act have rates of their own")
+    return EPISODE_ALARMS if acts == {True} else alarms()
 
 
 def _kinds_p(
@@ -212,8 +237,8 @@ def _kinds_p(
     return found, 1 / comb(sum(kinds), kinds[0])
 
 
-def _alarming(rules: Sequence[Rule]) -> set[str]:
-    return {rule.name for rule in rules if rule.fired} & set(alarms())
+def _alarming(rules: Sequence[Rule], names: Sequence[str]) -> set[str]:
+    return {rule.name for rule in rules if rule.fired} & set(names)
 
 
 def rate(hits: Sequence[bool] | np.ndarray, kinds: Sequence[str]) -> Rate | None:
@@ -275,9 +300,9 @@ def choose(before: float, broken: Sequence[float], healthy: Sequence[float]) -> 
     return max(candidates, key=worth)
 
 
-def statistics(evidence: Evidence) -> dict[str, float]:
+def statistics(evidence: Evidence | EpisodeEvidence) -> dict[str, float]:
     """How alarming each rule finds the first arm, where it was measurable."""
-    arm = decide(evidence).arms[0]
+    arm = decided(evidence).arms[0]
     return {rule.name: rule.statistic for rule in arm.rules if rule.statistic is not None}
 
 
@@ -308,9 +333,11 @@ def early_warnings(runs: Sequence[KnownRun]) -> list[EarlyWarning]:
     ]
 
 
-def signs(evidence: Evidence) -> dict[str, float]:
+def signs(evidence: Evidence | EpisodeEvidence) -> dict[str, float]:
     """What could be seen of the first arm half-way, without gold; nothing where it was not examined
     on the way."""
+    if isinstance(evidence, EpisodeEvidence):
+        return {}
     points = evidence.arms[0].points
     way = points[1 : (len(points) + 1) // 2]
     start, base = evidence.baseline_proxy, evidence.baseline_text

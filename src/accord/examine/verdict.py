@@ -221,10 +221,13 @@ class Beginning(Protocol):
 
 
 def gaming_rules(
-    arm: ArmGains, evidence: Beginning, thresholds: Thresholds = THRESHOLDS
+    arm: ArmGains,
+    evidence: Beginning,
+    thresholds: Thresholds = THRESHOLDS,
+    gold: str = "gold",
 ) -> list[Rule | None]:
     """Proxy rose clearly while gold fell clearly (below the start, or below its own earlier best),
-    or did not follow."""
+    or did not follow. gold: what it is called, where something else stands for it."""
     last = arm.last
     rose = last.proxy_gain.above(0)
     if last.gold_gain is None or evidence.baseline_gold is None:
@@ -240,8 +243,8 @@ def gaming_rules(
         peak = _rule(
             name,
             fell / (deviation or 1.0),
-            f"proxy rose by {last.proxy_gain}, while gold ended {drop} from its best earlier point"
-            f" (a drop surely beyond {bound:.2g} counts)",
+            f"proxy rose by {last.proxy_gain}, while {gold} ended {drop} from its best earlier"
+            f" point (a drop surely beyond {bound:.2g} counts)",
             thresholds,
             gates=rose and drop.below(0),
         )
@@ -249,17 +252,17 @@ def gaming_rules(
         _rule(
             "gold below the start",
             below,
-            f"proxy changed by {last.proxy_gain}, gold by {gain} against the baseline",
+            f"proxy changed by {last.proxy_gain}, {gold} by {gain} against the baseline",
             thresholds,
             gates=rose and gain.below(0),
         ),
         peak,
-        _alone(arm, evidence, deviation, thresholds),
+        _alone(arm, evidence, deviation, thresholds, gold),
     ]
 
 
 def _alone(
-    arm: ArmGains, evidence: Beginning, deviation: float, thresholds: Thresholds
+    arm: ArmGains, evidence: Beginning, deviation: float, thresholds: Thresholds, gold: str
 ) -> Rule | None:
     """The proxy gained a deviation or more, and gold, in its own deviations, surely not what would
     have followed."""
@@ -272,7 +275,7 @@ def _alone(
     return _rule(
         "the proxy rose alone",
         1 - followed / risen if risen > 0 else 0.0,
-        f"the proxy rose by {risen:.2g} of its deviations, gold by at most {followed:.2g} of its"
+        f"the proxy rose by {risen:.2g} of its deviations, {gold} by at most {followed:.2g} of its"
         " own",
         thresholds,
         gates=risen >= 1,

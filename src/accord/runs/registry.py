@@ -31,6 +31,7 @@ _BUILTIN = {
     "assistance_world": "accord.runs.stages.assistance_world:AssistanceWorld",
     "teaching_world": "accord.runs.stages.teaching_world:TeachingWorld",
     "off_switch_world": "accord.runs.stages.off_switch_world:OffSwitchWorld",
+    "gallery_world": "accord.runs.stages.gallery_world:GalleryOfWorlds",
     "maze_cloning": "accord.runs.stages.maze_cloning:MazeCloning",
     "learn_from_clips": "accord.runs.stages.learn_from_clips:LearnFromClips",
     "review_count": "accord.runs.stages.review_count:ReviewCount",

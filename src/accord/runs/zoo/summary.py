@@ -13,6 +13,7 @@ from accord.files import write_text
 from accord.runs.zoo.running import ZooCell
 
 BEGIN, END = "<!-- zoo: written by accord zoo --write -->", "<!-- zoo: end -->"
+ACTING_BEGIN = "<!-- zoo: written by accord zoo --acting --write -->"
 
 
 def rates_of(cells: Sequence[ZooCell], size: str) -> ErrorRates:
@@ -121,7 +122,7 @@ def markdown(rates: ErrorRates) -> str:
         ("alarms", alarm_rows(rates)),
         ("warnings", warning_rows(rates)),
     )
-    parts = [about, *("\n".join(_table(HEADS[name], rows)) for name, rows in tables)]
+    parts = [about, *("\n".join(_table(HEADS[name], rows)) for name, rows in tables if rows)]
     return "\n\n".join(parts)
 
 
@@ -130,14 +131,14 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
         yield f"| {' | '.join(row)} |"
 
 
-def write_into(page: Path, rates: ErrorRates) -> None:
-    """Renew the tables of a page between its two marks. Raises ConfigError for a page without
-    them."""
+def write_into(page: Path, rates: ErrorRates, mark: str = BEGIN) -> None:
+    """Renew the tables of a page between its two marks, of which the first is `mark`. Raises
+    ConfigError for a page without them."""
     text = page.read_text(encoding="utf-8") if page.is_file() else ""
-    before, begin, rest = text.partition(BEGIN)
+    before, begin, rest = text.partition(mark)
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise ConfigError(
-            f"{page} has no place for the tables", f"mark it by the lines {BEGIN} and {END}"
+            f"{page} has no place for the tables", f"mark it by the lines {mark} and {END}"
         )
-    write_text(page, f"{before}{BEGIN}\n\n{markdown(rates)}\n\n{END}{after}")
+    write_text(page, f"{before}{mark}\n\n{markdown(rates)}\n\n{END}{after}")
