@@ -30,10 +30,14 @@ class RecoveredGap:
 
 
 def recovered_gap(
-    weak_S: Sequence[float], student_S: Sequence[float], ceiling_S: Sequence[float]
+    weak_S: Sequence[float],
+    student_S: Sequence[float],
+    ceiling_S: Sequence[float],
+    who: str = "weak supervisors",
 ) -> RecoveredGap:
     """PGR = mean(student - weak) / mean(ceiling - weak) over S weak supervisors, each with the
-    student that learned from it and the ceiling on the same items.
+    student that learned from it and the ceiling on the same items. who: what they are called, such
+    as annotators alone, assisted and expert ones.
 
     Supervisors differ more than items do: the interval of one run's items misses that. The ratio is
     suppressed with fewer than FEWEST of them, and where their gap is not above 0 by its interval.
@@ -44,9 +48,9 @@ def recovered_gap(
     below, above = ceiling - weak, student - weak
     gap, gain = student_mean(below.tolist()), student_mean(above.tolist())
     if gap is None or gain is None:
-        raise ValueError(f"{len(weak)} weak supervisors; nothing is known of how they differ")
+        raise ValueError(f"{len(weak)} {who}; nothing is known of how they differ")
     if len(weak) < FEWEST:
-        few = f"{len(weak)} weak supervisors; {FEWEST} or more say how much they differ"
+        few = f"{len(weak)} {who}; {FEWEST} or more say how much they differ"
         return RecoveredGap(gap, gain, None, few)
     recovered = ratio_of_means(above.tolist(), below.tolist())
     if recovered is None or gap.value <= 0:

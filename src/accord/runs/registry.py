@@ -18,6 +18,8 @@ _BUILTIN = {
     "planted_rules": "accord.runs.stages.planted_rules:PlantedRules",
     "label_world": "accord.runs.stages.label_world:LabelWorld",
     "weak_to_strong": "accord.runs.stages.weak_to_strong:WeakToStrong",
+    "sandwich": "accord.runs.stages.sandwich:Sandwich",
+    "prover_verifier": "accord.runs.stages.prover_verifier:ProverVerifier",
     "self_play_world": "accord.runs.stages.self_play_world:SelfPlayWorld",
     "review_debate": "accord.runs.stages.review_debate:ReviewDebate",
     "digit_debate": "accord.runs.stages.digit_debate:DigitDebate",

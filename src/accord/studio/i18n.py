@@ -77,7 +77,7 @@ class Words:
 
     def percent(self, share: float) -> str:
         """A share (0 to 1) as a whole percentage."""
-        return format_percent(share, locale=self.locale)
+        return format_percent(round(share, 2) + 0.0, locale=self.locale)  # never "-0%"
 
     def unit(self, value: float, unit: str, digits: int = 0) -> str:
         """A time with its unit: "second", "minute" or "hour"."""

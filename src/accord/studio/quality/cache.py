@@ -20,6 +20,7 @@ from typing import Any, Generic, TypeVar
 from sqlalchemy import func, select
 
 from accord.collector import without_collector
+from accord.studio.quality.assisted import assisted
 from accord.studio.quality.measures import (
     ProjectSnapshot,
     groups,
@@ -54,6 +55,7 @@ PARTS: dict[str, StatsFunction] = {
     "people": lambda snapshot, _: people(snapshot),
     "groups": lambda snapshot, _: groups(snapshot),
     "integrity": lambda snapshot, _: integrity(snapshot),
+    "assistance": lambda snapshot, _: assisted(snapshot),
 }
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from starlette.responses import Response
 
 from accord.errors import AccordError
-from accord.studio.errors import FieldError, NotAllowed
+from accord.studio.errors import FieldError, NotAllowed, NotHere
 from accord.studio.people import members
 from accord.studio.people.bodies import StandingIn
 from accord.studio.quality import charts, choosing
@@ -40,6 +40,7 @@ TABS = (
     "integrity",
     "selection",
     "representation",
+    "assistance",
     "log",
     "export",
     "hooks",
@@ -56,7 +57,9 @@ def shown(
     request: Request, template: str, access: ProjectAccess, status: int = 200, **values: Any
 ) -> Response:
     """A page of this group, with what its templates use."""
-    tools = {"tabs": TABS, "charts": charts}
+    study = access.settings.assistance is not None
+    tabs = [tab for tab in TABS if study or tab != "assistance"]
+    tools = {"tabs": tabs, "charts": charts}
     return page(request, template, status, access=access, **tools, **values)
 
 
@@ -169,6 +172,19 @@ def coverage(request: Request, access: ProjectAccess = Looker) -> Response:
         access,
         numbers=stats_cache_of(request).get(access.project.id, "whose"),
         asked=access.settings.population,
+    )
+
+
+@router.get("/assistance")
+def helped(request: Request, access: ProjectAccess = Looker) -> Response:
+    """What a critic's claims changed: recall, false marks, time, over-reliance."""
+    if access.settings.assistance is None:
+        raise NotHere("this project is no study of assistance")
+    return shown(
+        request,
+        "assisted.html.j2",
+        access,
+        numbers=stats_cache_of(request).get(access.project.id, "assistance"),
     )
 
 
