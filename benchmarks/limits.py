@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accord.runs import environment
+from benchmarks.workloads import LONGEST
 
 if TYPE_CHECKING:
     from benchmarks.workloads import Turn
@@ -59,6 +60,9 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8, help="rows per optimiser step")
     parser.add_argument(
         "--rollouts", type=int, default=8, help="sampled responses per optimiser step (rloo)"
+    )
+    parser.add_argument(
+        "--longest", type=int, default=LONGEST, help="most tokens of a sampled response"
     )
     parser.add_argument("--micro-batch-tokens", type=int, default=2048)
     parser.add_argument("--json", action="store_true", help="one JSON line per trainer")

@@ -15,7 +15,6 @@ from accord.text.packing import PromptGroup
 from benchmarks.peers import JUDGES
 from benchmarks.workloads import (
     ANSWERS,
-    LONGEST,
     Row,
     Turn,
     judge_questions,
@@ -56,7 +55,7 @@ def epoch_of(options: argparse.Namespace) -> Epoch:
     if options.trainer == "online-dpo":
         return _online_dpo(options, model, rows)
     if options.trainer == "sample":
-        return _sample(model, rows)
+        return _sample(options, model, rows)
     if options.trainer in JUDGES:
         return _judge(options, model, rows)
     makers = {"sft": _sft, "import": _sft, "reward": _reward}
@@ -184,7 +183,7 @@ def _policy_settings(options: argparse.Namespace) -> OnPolicySettings:
         steps=FOREVER,
         prompts_per_step=options.rollouts // each,
         samples_per_prompt=each,
-        max_new_tokens=LONGEST,
+        max_new_tokens=options.longest,
         epochs=1,
         unfinished_score=None,
         micro_batch_tokens=options.micro_batch_tokens,
@@ -255,7 +254,7 @@ def _online_dpo(options: argparse.Namespace, model: CausalLM, rows: Sequence[Row
         prompts = [row.prompt for row in rows[at : at + options.batch]]
         seeds = range(drawn[0], drawn[0] + 2 * len(prompts))
         drawn[0] = seeds.stop
-        rollout = sampler.sample(prompts, SamplingSettings(LONGEST), seeds, 2)
+        rollout = sampler.sample(prompts, SamplingSettings(options.longest), seeds, 2)
         pairs = []
         for prompt, a, b in zip(
             prompts, rollout.responses[::2], rollout.responses[1::2], strict=True
@@ -287,7 +286,7 @@ def _judge(options: argparse.Namespace, model: CausalLM, rows: Sequence[Row]) ->
     return epoch
 
 
-def _sample(model: CausalLM, rows: Sequence[Row]) -> Epoch:
+def _sample(options: argparse.Namespace, model: CausalLM, rows: Sequence[Row]) -> Epoch:
     from accord.sampling.builtin import BuiltinSampler
     from accord.sampling.rollout import SamplingSettings
 
@@ -296,7 +295,7 @@ def _sample(model: CausalLM, rows: Sequence[Row]) -> Epoch:
     def epoch() -> Turn:
         drawn[0] += len(prompts)
         rollout = sampler.sample(
-            prompts, SamplingSettings(LONGEST), range(drawn[0], drawn[0] + len(prompts))
+            prompts, SamplingSettings(options.longest), range(drawn[0], drawn[0] + len(prompts))
         )
         _, sampled = _counts(prompts, rollout)
         return Turn(sampled, sampled)

@@ -19,6 +19,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from benchmarks.workloads import LONGEST
+
 FIXED = ("sft", "reward", "dpo", "dpo-cached", "dpo-lora")
 ONLINE = ("grpo", "rloo", "online-dpo")
 JUDGES = ("judge", "judge-principles")
@@ -72,6 +74,9 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8, help="rows per optimiser step")
     parser.add_argument(
         "--rollouts", type=int, default=8, help="sampled responses per optimiser step (grpo, rloo)"
+    )
+    parser.add_argument(
+        "--longest", type=int, default=LONGEST, help="most tokens of a sampled response"
     )
     parser.add_argument("--repetitions", type=int, default=5, help="interleaved epochs per side")
     parser.add_argument("--threads", type=int, default=1)
@@ -173,7 +178,7 @@ def _make_model(workload: str, folder: Path) -> str:
 
 
 def _start(side: str, model: str, options: argparse.Namespace) -> subprocess.Popen[str]:
-    named = ("trainer", "rows", "batch", "rollouts", "threads", "micro_batch_tokens")
+    named = ("trainer", "rows", "batch", "rollouts", "longest", "threads", "micro_batch_tokens")
     more = [word for n in named for word in ("--" + n.replace("_", "-"), str(getattr(options, n)))]
     command = [sys.executable, "-m", "benchmarks.peers", "--side", side, "--model", model, *more]
     notes = open(Path(tempfile.gettempdir()) / f"accord-peer-{side}.log", "w")  # noqa: SIM115 (lives with the process)

@@ -14,7 +14,6 @@ from torch import Tensor
 from benchmarks.peers import JUDGES
 from benchmarks.workloads import (
     ANSWERS,
-    LONGEST,
     Row,
     Turn,
     judge_questions,
@@ -180,7 +179,7 @@ def _online(options: argparse.Namespace, tokenizer: Any, rows: list[Row]) -> tup
 
         config, base, size = OnlineDPOConfig, OnlineDPOTrainer, options.batch
         more |= {
-            "max_new_tokens": LONGEST,
+            "max_new_tokens": options.longest,
             "max_length": 1024,
             "temperature": 1.0,
             "missing_eos_penalty": None,
@@ -191,7 +190,7 @@ def _online(options: argparse.Namespace, tokenizer: Any, rows: list[Row]) -> tup
             "rloo": (trl.RLOOConfig, trl.RLOOTrainer),
         }[options.trainer]
         size = options.rollouts
-        more["max_completion_length"] = LONGEST
+        more["max_completion_length"] = options.longest
         if options.side == "best" and size > 8:  # one generation for all, updates in small parts
             more["gradient_accumulation_steps"] = size // 8
             size = 8
@@ -231,7 +230,7 @@ def _generate(options: argparse.Namespace, tokenizer: Any, rows: list[Row]) -> C
             do_sample=True,
             top_k=0,
             top_p=1.0,
-            max_new_tokens=LONGEST,
+            max_new_tokens=options.longest,
             pad_token_id=tokenizer.pad_token_id,
         )
         new = found[:, batch["input_ids"].shape[1] :]

@@ -21,19 +21,14 @@ from accord.statistics.means import student_mean
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def compare(*options: str) -> list[dict[str, Any]]:
+LONGEST = 16
+"""Tokens of a sampled response here."""
+
+
+def compare(model: str, *options: str) -> list[dict[str, Any]]:
     """The lines that one comparison prints."""
-    command = [
-        sys.executable,
-        "-m",
-        "benchmarks.peers",
-        *options,
-        "--workload",
-        "pico",
-        "--repetitions",
-        "1",
-        "--json",
-    ]
+    small = ["--workload", model, "--repetitions", "1", "--longest", str(LONGEST)]
+    command = [sys.executable, "-m", "benchmarks.peers", *options, *small, "--json"]
     done = subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=400
     )
@@ -44,9 +39,9 @@ def compare(*options: str) -> list[dict[str, Any]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("trainer", "against"), [("sft", "best"), ("dpo-cached", "best")])
-def test_against_trl(trainer: str, against: str) -> None:
+def test_against_trl(trainer: str, against: str, pico: str) -> None:
     pytest.importorskip("trl", reason="TRL is not installed")
-    lines = compare("--trainer", trainer, "--against", against, "--rows", "4", "--batch", "4")
+    lines = compare(pico, "--trainer", trainer, "--against", against, "--rows", "4", "--batch", "4")
     assert len(lines) == len(sides_of(trainer, against)) - 1
     for line in lines:
         assert line["ratio"] > 0
@@ -55,8 +50,8 @@ def test_against_trl(trainer: str, against: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("trainer", ["judge", "judge-principles"])
-def test_judges_against_transformers(trainer: str) -> None:
-    (line,) = compare("--trainer", trainer, "--rows", "2", "--against", "best")
+def test_judges_against_transformers(trainer: str, pico: str) -> None:
+    (line,) = compare(pico, "--trainer", trainer, "--rows", "2", "--against", "best")
     assert line["ratio"] > 0
     assert line["ours_mean_logp"] == pytest.approx(line["peer_mean_logp"], abs=1e-3)
 
@@ -67,20 +62,20 @@ def test_judges_against_transformers(trainer: str) -> None:
     [("grpo", "best", 1, 8), ("online-dpo", "default", 1, 2)],
 )
 def test_sampling_trainers_against_trl(
-    trainer: str, against: str, rows: int, responses: int
+    trainer: str, against: str, rows: int, responses: int, pico: str
 ) -> None:
     pytest.importorskip("trl", reason="TRL is not installed")
     size = ("--rows", str(rows), "--batch", str(rows))
-    (line,) = compare("--trainer", trainer, "--against", against, *size)
+    (line,) = compare(pico, "--trainer", trainer, "--against", against, *size)
     assert line["sampled_ratio"] > 0
     for side in ("ours", "peer"):
-        assert responses <= line[f"{side}_sampled_per_epoch"] <= responses * 256
+        assert responses <= line[f"{side}_sampled_per_epoch"] <= responses * LONGEST
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("trainer", ["sample", "ppo-vs-rloo"])
-def test_sampling_alone_and_ppo(trainer: str) -> None:
-    (line,) = compare("--trainer", trainer, "--rows", "4")
+def test_sampling_alone_and_ppo(trainer: str, pico: str) -> None:
+    (line,) = compare(pico, "--trainer", trainer, "--rows", "4")
     assert line["sampled_ratio"] > 0
     assert line["ours_peak_mib"] > line["ours_mib_before"] > 50
 
@@ -93,13 +88,13 @@ def test_one_side_can_be_asked_for() -> None:
 
 
 @pytest.mark.slow
-def test_import(capsys: pytest.CaptureFixture[str]) -> None:
+def test_import(capsys: pytest.CaptureFixture[str], pico: str) -> None:
     pytest.importorskip("trl", reason="TRL is not installed")
-    (line,) = compare("--trainer", "import", "--rows", "8")
+    (line,) = compare(pico, "--trainer", "import", "--rows", "8")
     assert line["ratio"] > 0
     say(line, as_json=False)
     text = capsys.readouterr().out
-    assert text.startswith("import, pico, against TRL, its defaults: ")
+    assert text.startswith("import, model, against TRL, its defaults: ")
     assert (
         f"{line['ours_cpu_seconds']} against {line['peer_cpu_seconds']}; memory {line['ours_mib_before']}"
         in text
@@ -126,21 +121,11 @@ def test_made_models_finish_with_the_stated_probability(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_limits_of_a_step() -> None:
+def test_limits_of_a_step(pico: str) -> None:
     some = {"sft", "rloo", "sample"}
-    command = [
-        sys.executable,
-        "-m",
-        "benchmarks.limits",
-        "--workload",
-        "pico",
-        "--rows",
-        "4",
-        "--batch",
-        "2",
-        "--json",
-        *(part for trainer in some for part in ("--trainer", trainer)),
-    ]
+    small = ["--workload", pico, "--rows", "4", "--batch", "2", "--longest", str(LONGEST)]
+    trainers = [part for trainer in some for part in ("--trainer", trainer)]
+    command = [sys.executable, "-m", "benchmarks.limits", *small, *trainers, "--json"]
     done = subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=400
     )
