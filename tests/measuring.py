@@ -4,28 +4,31 @@ its own that was forked when all imports were done."""
 from __future__ import annotations
 
 import importlib
-import multiprocessing
 import re
 import resource
-import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from accord.errors import AccordError
+from forked import forked
 
 MOST_MIB, MOST_SECONDS = 256, 2.0
 """What one hostile file may cost."""
+USUAL_PACE = 0.045
+"""Seconds of CPU that `_pace` takes on the machine that the bound is meant for, when it is idle."""
 _ADDRESSES, _CPU = 6 << 30, 15
 """Where the process is ended: the machine must survive what the test finds."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """mib: peak resident memory above that at the start; seconds: of CPU, user and system; said:
+    """mib: peak resident memory above that at the start; seconds: of CPU, user and system, less as
+    much as the machine is slower than usual just then (other work on it makes them longer); said:
     what the work returned, or the message of the AccordError that it raised; failed: any other
     exception."""
 
@@ -43,11 +46,8 @@ class Cost:
 def cost_of(module: str, work: str, *given: Any) -> Cost:
     """Of `module.work(folder, *given)`: it prepares (uncounted) and returns the function that is
     measured."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([module])
-    ours, theirs = context.Pipe(duplex=False)
-    child = context.Process(target=_measured, args=(theirs, sys.path, module, work, given))
-    child.start()
+    ours, theirs = Pipe(duplex=False)
+    child = forked(_measured, theirs, module, work, given)
     theirs.close()
     try:
         found = ours.recv()
@@ -58,10 +58,7 @@ def cost_of(module: str, work: str, *given: Any) -> Cost:
     return Cost(*found)
 
 
-def _measured(
-    pipe: Connection, path: list[str], module: str, work: str, given: tuple[Any, ...]
-) -> None:
-    sys.path[:] = path
+def _measured(pipe: Connection, module: str, work: str, given: tuple[Any, ...]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         act: Callable[[], object] = getattr(importlib.import_module(module), work)(
             Path(folder), *given
@@ -69,6 +66,7 @@ def _measured(
         resource.setrlimit(resource.RLIMIT_AS, (_ADDRESSES, _ADDRESSES))
         resource.setrlimit(resource.RLIMIT_CPU, (_CPU, _CPU))
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak begins anew
+        pace = _pace()
         memory, cpu = _memory("VmRSS"), _seconds()
         said, failed = "", ""
         try:
@@ -77,8 +75,18 @@ def _measured(
             said = str(error)
         except BaseException as error:
             failed = f"{type(error).__name__}: {str(error)[:300]}"
-        pipe.send((_memory("VmHWM") - memory, _seconds() - cpu, said, failed))
+        memory, cpu = _memory("VmHWM") - memory, _seconds() - cpu
+        slower = max(1.0, (pace + _pace()) / 2 / USUAL_PACE)
+        pipe.send((memory, cpu / slower, said, failed))
         pipe.close()
+
+
+def _pace() -> float:
+    """Seconds of CPU that a fixed piece of Python takes."""
+    start, number = _seconds(), 0
+    for k in range(800_000):
+        number = (number * 31 + k) % 1_000_003
+    return _seconds() - start
 
 
 def _memory(name: str) -> float:

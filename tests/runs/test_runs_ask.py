@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
 import uuid
 from pathlib import Path
@@ -21,6 +17,7 @@ from accord.runs import recipe as recipes
 from accord.runs import runner
 from accord.runs.checks import check
 from accord.runs.context import StageProgress
+from forked import Accord
 from scripted import Scripted, scripted
 
 NANO = "accord:nano-base"
@@ -60,14 +57,11 @@ def test_a_killed_stage_asks_nothing_twice_and_ends_alike(tmp_path: Path) -> Non
     rows = rows_file(tmp_path, 12)
     with scripted(shares, seconds=0.03) as server:
         path = recipe_file(tmp_path, ask_stage(rows, server))
-        command = [sys.executable, "-m", "accord.cli", "run", str(path), "--out"]
-        killed = subprocess.Popen([*command, str(tmp_path / "one")], stderr=subprocess.DEVNULL,
-                                  stdout=subprocess.DEVNULL, start_new_session=True)  # fmt: skip
+        killed = Accord("run", str(path), "--out", str(tmp_path / "one"))
         until = time.monotonic() + 60
         while len(server.asked) < 15 and time.monotonic() < until:
             time.sleep(0.01)
-        os.kill(killed.pid, signal.SIGKILL)
-        killed.wait()
+        killed.kill()
         before = len(server.asked)
         assert 15 <= before < 48
         assert not (tmp_path / "one/stages/01-label/feedback.jsonl").exists()

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -29,6 +26,7 @@ from accord.runs.session import InterruptFlag
 from accord.runs.stages.mine import _key, _lost, said_of
 from accord.statistics.means import Estimate
 from accord.text.encoding import Encoder
+from forked import Accord
 from tiny import ByteTokenizer
 
 
@@ -182,20 +180,18 @@ SMALL = [
 ]  # fmt: skip
 
 
-def start(place: Path, model: str) -> subprocess.Popen[str]:
+def start(place: Path, model: str) -> Accord:
     new = ["loop-reviews", *SMALL, f"model={model}", "--rounds", "2", "--out", str(place)]
     asked = ["--resume", str(place)] if (place / "loop.yaml").exists() else new
-    command = [sys.executable, "-m", "accord.cli", "loop", *asked]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return Accord("loop", *asked)
 
 
-def kill_once(place: Path, pattern: str, process: subprocess.Popen[str]) -> None:
+def kill_once(place: Path, pattern: str, process: Accord) -> None:
     """SIGKILL as soon as something of that name is there."""
     while not list(place.glob(pattern)):
-        assert process.poll() is None, process.communicate()[0]
+        assert process.poll() is None, process.ended()
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    process.kill()
 
 
 @pytest.mark.slow
@@ -206,7 +202,7 @@ def test_rounds_survive_kills_and_ask_nothing_twice(pico: str, tmp_path: Path) -
     kill_once(place, "round-2/stages/01-mine/items.jsonl", start(place, pico))
     items = digest(place / "round-2/stages/01-mine/items.jsonl")
     process = start(place, pico)
-    told = process.communicate()[0]
+    told = process.ended()
     assert process.returncode == 0, told
     assert "all 2 rounds are done" in told
     assert digest(place / "round-1/stages/04-collect/feedback.jsonl") == first

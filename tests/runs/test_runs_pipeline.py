@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+
+from forked import Accord
 
 pytest.importorskip("sklearn")
 SMALL = [
@@ -21,14 +20,12 @@ SMALL = [
 STAGES = ("data", "sft", "collect", "reward", "best_of_n", "ppo", "dpo", "examine")
 
 
-def start(run_dir: Path, model: str, resume: bool = False) -> subprocess.Popen[str]:
+def start(run_dir: Path, model: str, resume: bool = False) -> Accord:
     new = ["quickstart", *SMALL, f"model={model}", "--out", str(run_dir)]
-    asked = ["--resume", str(run_dir)] if resume else new
-    command = [sys.executable, "-m", "accord.cli", "run", *asked]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return Accord("run", *(["--resume", str(run_dir)] if resume else new))
 
 
-def kill_in(run_dir: Path, stage: str, process: subprocess.Popen[str]) -> bool:
+def kill_in(run_dir: Path, stage: str, process: Accord) -> bool:
     """SIGKILL once `stage` has begun and left something; False when it was quicker than us."""
     folder = run_dir / "stages" / f"{STAGES.index(stage) + 1:02d}-{stage}"
     while process.poll() is None:
@@ -36,8 +33,7 @@ def kill_in(run_dir: Path, stage: str, process: subprocess.Popen[str]) -> bool:
             return False
         if (folder / "config.yaml").exists():
             time.sleep(0.3)
-            process.send_signal(signal.SIGKILL)
-            process.wait()
+            process.kill()
             return True
         time.sleep(0.01)
     return False
@@ -52,7 +48,7 @@ def test_killed_in_every_stage_and_resumed_the_run_is_bit_identical(
     tmp_path: Path, pico: str
 ) -> None:
     straight = start(tmp_path / "straight", pico)
-    output = straight.communicate()[0]
+    output = straight.ended()
     assert straight.returncode == 0, output
     assert "what came out" in output
     report = (tmp_path / "straight" / "report.html").read_text(encoding="utf-8")
@@ -65,10 +61,9 @@ def test_killed_in_every_stage_and_resumed_the_run_is_bit_identical(
             killed.append(stage)
         else:
             process.kill()
-            process.wait()
     assert len(killed) >= 5, killed
     final = start(broken, pico, resume=True)
-    output = final.communicate()[0]
+    output = final.ended()
     assert final.returncode == 0, output
     assert lineage(broken) == lineage(tmp_path / "straight")
     first, second = ((d / "verdict.json").read_text() for d in (broken, tmp_path / "straight"))

@@ -6,9 +6,6 @@ from __future__ import annotations
 import json
 import random
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -27,6 +24,7 @@ from accord.runs.context import StageProgress
 from accord.runs.stages.planted import PlantedConfig, plant
 from accord.seeds import generator
 from accord.text.packing import PromptGroup
+from forked import Accord, accord
 
 WORDS = [
     "a",
@@ -316,22 +314,19 @@ def test_killed_and_resumed_it_is_bit_identical(tmp_path: Path) -> None:
     arms = {name: {"objective": name, "beta": 0.5} for name in ("conditional", "awr")}
     told = settings(tmp_path, arms, checkpoints={"every_steps": 5}, max_steps=40)
     load(tmp_path, told)
-    command = [sys.executable, "-m", "accord.cli", "run"]
-    new = [*command, str(tmp_path / "fed.yaml"), "--out"]
-    done = subprocess.run([*new, str(tmp_path / "straight")], capture_output=True, check=False)
-    assert done.returncode == 0, done.stderr
+    new = ["run", str(tmp_path / "fed.yaml"), "--out"]
+    accord(*new, str(tmp_path / "straight"))
     run_dir = tmp_path / "killed"
     waits = [f"stages/{i:02d}-{n}/checkpoints/*10" for i, n in enumerate(arms, 1)]
     waits.append("stages/03-conditional_writes/unprompted.jsonl")
     start = [*new, str(run_dir)]
     for wait in waits:
-        process = subprocess.Popen(start, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = Accord(*start)
         while process.poll() is None and not list(run_dir.glob(wait)):
             time.sleep(0.005)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        start = [*command, "--resume", str(run_dir)]
-    assert subprocess.run(start, capture_output=True, check=False).returncode == 0
+        process.kill()
+        start = ["run", "--resume", str(run_dir)]
+    accord(*start)
     assert content(run_dir) == content(tmp_path / "straight")
 
 
@@ -345,10 +340,7 @@ def test_the_packaged_recipe_runs_at_small_size(tmp_path: Path) -> None:
     asked = ["threads=1", "seeds=[1]", "steps=2", "data.documents=30", "noisy_data.documents=30"]
     asked += [f"{row}.{one}" for row in rows for one in small]
     asked += [f"{row}_writes.count=4" for row in rows]
-    command = [sys.executable, "-m", "accord.cli", "run", "phf-planted", *asked]
-    command += ["--out", str(tmp_path / "s")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    accord("run", "phf-planted", *asked, "--out", str(tmp_path / "s"))
     cells = json.loads((tmp_path / "s" / "study.json").read_text())["cells"]
     for row in rows:
         assert cells[row]["{row}_writes.unprompted"]["values"]

@@ -5,9 +5,6 @@ from __future__ import annotations
 
 import json
 import re
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -23,6 +20,7 @@ from accord.runs import runner
 from accord.runs.checks import check
 from accord.runs.context import StageProgress
 from accord.runs.stages.violations import ModelViolations
+from forked import Accord, accord
 from scripted import Scripted, completion, scripted
 
 RULES = {
@@ -211,21 +209,12 @@ def test_kill_and_resume_ask_nothing_twice(tmp_path: Path, pico: str) -> None:
     with scripted(lambda request, _: politely(request), seconds=0.03) as server:
         settings = asked(tmp_path, pico, server.url, rounds=2, asking={"at_once": 2})
         load(tmp_path, settings)
-        command = [sys.executable, "-m", "accord.cli", "run"]
-        start = [*command, str(tmp_path / "recipe.yaml"), "--out", str(tmp_path / "run")]
-        process = subprocess.Popen(start, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = Accord("run", str(tmp_path / "recipe.yaml"), "--out", str(tmp_path / "run"))
         while counted(server) < 90:
             assert process.poll() is None
             time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        done = subprocess.run(
-            [*command, "--resume", str(tmp_path / "run")],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
+        process.kill()
+        accord("run", "--resume", str(tmp_path / "run"))
         asked_for = [json.dumps(one["messages"]) for one in server.asked]
         assert len(set(asked_for)) == 48 * 4
         assert len(asked_for) - len(set(asked_for)) <= 2  # at_once
@@ -416,10 +405,8 @@ def test_a_set_without_a_file_is_said(tmp_path: Path, pico: str) -> None:
 def test_rules_are_learned_from_revisions(tmp_path: Path) -> None:
     """A small size of cai-rules: a model that learned from its revised samples breaks the rules
     less often than one that learned from them unrevised."""
-    command = [sys.executable, "-m", "accord.cli", "run", "cai-rules", "threads=1", "seeds=[1]"]
-    command += ["prompts=96", "evaluation=80", "--out", str(tmp_path / "s")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    small = ["threads=1", "seeds=[1]", "prompts=96", "evaluation=80"]
+    accord("run", "cai-rules", *small, "--out", str(tmp_path / "s"))
     found = values_of(tmp_path / "s" / "seed-1")
     revise, violations = found["revise"], found["violations"]
     assert revise["round_4.any"] <= 0.2 * revise["round_0.any"]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from accord.errors import ConfigError
 from accord.runs import pages, runner, study
 from accord.runs import recipe as recipes
 from accord.runs.context import StageProgress
+from forked import accord
 
 STUDY = {
     "seeds": [1, 2, 3],
@@ -174,20 +173,8 @@ STUDIES = {
 @pytest.mark.parametrize("name", list(STUDIES))
 def test_packaged_studies_run_at_small_size(name: str, tmp_path: Path, pico: str) -> None:
     pytest.importorskip("sklearn")
-    command = [
-        sys.executable,
-        "-m",
-        "accord.cli",
-        "run",
-        name,
-        *SMALL,
-        *STUDIES[name],
-        f"model={pico}",
-        "--out",
-        str(tmp_path / "s"),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=500)
-    assert done.returncode == 0, done.stdout + done.stderr
+    small = [*SMALL, *STUDIES[name], f"model={pico}"]
+    accord("run", name, *small, "--out", str(tmp_path / "s"))
     comparison = json.loads((tmp_path / "s" / "study.json").read_text())
     assert comparison["seeds"] == [1]
     assert all(

@@ -1,0 +1,91 @@
+"""Processes forked from one in which everything is imported: they start at once, and may be killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from multiprocessing import forkserver, get_context
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PRELOADED = ("hostile", "forked_imports")
+"""The last one freezes what is there."""
+
+
+@cache
+def _start_server() -> None:
+    """It finds what it imports by PYTHONPATH alone, and passes over what it does not find."""
+    get_context("forkserver").set_forkserver_preload(list(PRELOADED))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+        forkserver.ensure_running()
+
+
+def forked(target: Callable[..., None], *given: Any) -> ForkServerProcess:
+    """Started: target(*given), where everything is imported."""
+    _start_server()
+    process = get_context("forkserver").Process(target=_with_paths, args=(sys.path, target, given))
+    process.start()
+    return process
+
+
+def _with_paths(path: list[str], target: Callable[..., None], given: tuple[Any, ...]) -> None:
+    sys.path[:] = path
+    missing = [name for name in PRELOADED if name not in sys.modules]
+    assert not missing, f"not imported before the process was forked: {missing}"
+    target(*given)
+
+
+class Accord:
+    """`accord ARGUMENTS`, under way; returncode: None until it has ended."""
+
+    def __init__(self, *arguments: str) -> None:
+        handle, name = tempfile.mkstemp(suffix=".txt")
+        os.close(handle)
+        self._said = Path(name)
+        self._process = forked(_accord, arguments, name, os.getcwd(), dict(os.environ))
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.exitcode
+
+    def poll(self) -> int | None:
+        return self.returncode
+
+    def kill(self) -> None:
+        """SIGKILL; ended when this returns."""
+        assert self._process.pid is not None
+        os.kill(self._process.pid, signal.SIGKILL)
+        self._process.join()
+
+    def ended(self) -> str:
+        """What it wrote, on either stream, once it has ended by itself."""
+        self._process.join()
+        return self._said.read_text(encoding="utf-8")
+
+
+def accord(*arguments: str) -> str:
+    """What `accord ARGUMENTS` writes; it must not fail."""
+    command = Accord(*arguments)
+    said = command.ended()
+    assert command.returncode == 0, said
+    return said
+
+
+def _accord(arguments: tuple[str, ...], said: str, folder: str, environ: dict[str, str]) -> None:
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environ)
+    out = os.open(said, os.O_WRONLY | os.O_APPEND)
+    os.dup2(out, 1)
+    os.dup2(out, 2)
+    from accord.cli.main import main
+
+    main(list(arguments), prog_name="accord")
