@@ -28,7 +28,7 @@ def test_intervals_hold_the_truth(key: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("key", [key for key, cell in CELLS.items() if cell.slow])
 def test_intervals_that_take_longer_hold_the_truth(key: str) -> None:
-    assert not measure(CELLS[key], min(CELLS[key].tested, 60)).failed
+    assert not measure(CELLS[key], min(CELLS[key].tested, 30)).failed
 
 
 def test_few_cells_are_excused_and_each_says_why() -> None:

@@ -310,4 +310,4 @@ def test_whatever_happens(db: Database, clock: Clock) -> None:
 
 @pytest.mark.slow
 def test_whatever_happens_at_length(db: Database, clock: Clock) -> None:
-    _run(db, clock, 30, 60)
+    _run(db, clock, 12, 60)

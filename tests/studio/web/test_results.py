@@ -380,7 +380,7 @@ def test_results_can_be_used_by_everybody(served: Any, visit: Any, scheme: str) 
         key = session.scalar(select(Item.key).where(Item.purpose == "work", Item.state == "full"))
     for tab in (*TABS, "/hooks", f"/items/{key}"):
         page.goto(f"{served.url}/p/{slug}{tab}")
-        assert not violations(page), tab
+        assert not violations(page, scheme), tab
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), tab
 
 

@@ -356,11 +356,11 @@ def test_pages_can_be_used_by_everybody(everything: Any, visit: Any, scheme: str
     page = visit(everything, "olga", color_scheme=scheme)
     for path in PAGES:
         page.goto(everything.url + path.format(slug=slug))
-        assert not violations(page), path
+        assert not violations(page, scheme), path
     out = visit(everything, None, color_scheme=scheme)
     for path in ("/login", "/join/none"):
         out.goto(everything.url + path)
-        assert not violations(out), path
+        assert not violations(out, scheme), path
     page.problems.clear()  # /join/none is a 404, which the browser reports
 
 
@@ -373,7 +373,7 @@ def test_tasks_can_be_used_by_everybody(everything: Any, visit: Any, task: str) 
         open_work(page, everything, task)
         for key in ("1", "f"):
             page.keyboard.press(key)
-        assert not violations(page), (task, scheme)
+        assert not violations(page, scheme), (task, scheme)
     page.keyboard.press("s")
     assert not violations(page)
 
