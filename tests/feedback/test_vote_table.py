@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from pyarrow import parquet
 from accord.errors import DataError
 from accord.feedback import vote_table
 from accord.feedback.formats import read_feedback
+from accord.feedback.formats.containers.columnar import encoded_columns
+from accord.feedback.formats.containers.notes import LOCAL, Notes
 from accord.feedback.formats.source import DataSource
 from accord.feedback.vote_table import VoteTable, read_vote_table
 from accord.feedback.votes import votes_of
@@ -206,6 +209,49 @@ def test_a_part_of_a_table(tmp_path: Path) -> None:
     records = read_feedback(DataSource(path=str(path), limit=30))
     assert table is not None
     assert (table.rows, table.votes.total) == (records.rows, len(records.records))
+
+
+UNSET = {
+    name: field.get_default()
+    for name, field in DataSource.model_fields.items()
+    if not field.is_required()
+}
+"""What commands give for options that nobody wrote."""
+
+
+@pytest.mark.parametrize(
+    ("given", "by_column"), [({}, True), (UNSET, True), ({**UNSET, "limit": 30}, False)]
+)
+def test_a_whole_file_is_read_by_column(
+    tmp_path: Path, given: dict[str, Any], by_column: bool
+) -> None:
+    """Values of a column stand once; rows are made only where a part is wanted."""
+    path = write_parquet(tmp_path / "votes.parquet", many())
+    columns, _ = next(vote_table._chunks(DataSource(path=str(path), **given), Notes()))
+    assert all((column.index is not None) == by_column for column in columns.values())
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string()])
+def test_values_that_a_file_holds_for_no_row_say_nothing(tmp_path: Path, kind: pa.DataType) -> None:
+    """A winner of 0 would be refused."""
+    winners = pa.DictionaryArray.from_arrays([0, 1, None, 0], pa.array(["1", "2", "0"], kind))
+    names = {"model_a": pa.array(["a", "b", "a", None], kind), "model_b": ["b", "a", "c", "a"]}
+    path = tmp_path / "votes.parquet"
+    parquet.write_table(pa.table({**names, "winner": winners}), path, store_schema=False)
+    same(path, must=True)
+
+
+def test_a_long_text_for_many_rows_is_not_unpacked(tmp_path: Path) -> None:
+    """16,384 rows of 4 MiB would be 64 GiB."""
+    path, many_rows = tmp_path / "votes.parquet", 16_384
+    judges = pa.DictionaryArray.from_arrays(pa.array([0] * many_rows), ["j" * (4 << 20)])
+    columns = {"model_a": ["a"] * many_rows, "model_b": ["b"] * many_rows, "question_id": judges}
+    table = pa.table({**columns, "winner": ["tie"] * many_rows})
+    parquet.write_table(table, path, store_schema=False)
+    (read,) = encoded_columns(path, many_rows, LOCAL)
+    assert read is not None
+    assert [len(column.values) for column in read.values()] == [1, 1, 1, 1]
+    assert list(encoded_columns(path, many_rows, replace(LOCAL, unpacked=1 << 20))) == [None]
 
 
 @pytest.mark.parametrize(

@@ -100,9 +100,10 @@ def _chunks(
 ) -> Iterator[tuple[dict[str, Column], Callable[[int], str]]]:
     """Some rows at a time, by column, and where each of them stands."""
     path = Path(source.path)
-    if path.suffix == ".parquet" and path.is_file() and source.model_fields_set == {"path"}:
+    whole = source.model_dump(exclude_defaults=True).keys() == {"path"}
+    if path.suffix == ".parquet" and path.is_file() and whole:
         start = 0
-        for encoded in encoded_columns(path, CHUNK):
+        for encoded in encoded_columns(path, CHUNK, LOCAL):
             if encoded is None:
                 raise _NotBare
             named = next(tidied(iter([("", dict(encoded))]), notes))[1]

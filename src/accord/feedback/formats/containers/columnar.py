@@ -57,17 +57,7 @@ def parquet_rows(
     """Rows of a Parquet file, read by row groups. A broken file is refused as a whole."""
     with _readable(name):
         file = parquet.ParquetFile(pa.PythonFile(stream, mode="r"), pre_buffer=False)
-        meta = file.metadata
-        if meta.num_rows > bounds.rows:
-            raise too_many(name, bounds.rows, "rows")
-        # What the footer says may be less than what the pages say, and those are what is allocated.
-        total, most = 0, bounds.rows // 10
-        for pages, size in enumerate(page_sizes(meta, stream), 1):
-            total += size
-            if total > bounds.unpacked:
-                raise too_large(name, bounds.unpacked)
-            if pages > most:
-                raise too_many(name, most, "pages")
+        _check_pages(name, file.metadata, stream, bounds)
         yield from _rows(
             name,
             file.schema_arrow,
@@ -75,6 +65,22 @@ def parquet_rows(
             notes,
             bounds,
         )
+
+
+def _check_pages(
+    name: str, meta: parquet.FileMetaData, stream: BinaryIO, bounds: Bounds
+) -> None:
+    """Raises DataError for more rows, pages or unpacked bytes than the bounds. What the footer says
+    may be less than what the pages say, and those are what is allocated."""
+    if meta.num_rows > bounds.rows:
+        raise too_many(name, bounds.rows, "rows")
+    total, most = 0, bounds.rows // 10
+    for pages, size in enumerate(page_sizes(meta, stream), 1):
+        total += size
+        if total > bounds.unpacked:
+            raise too_large(name, bounds.unpacked)
+        if pages > most:
+            raise too_many(name, most, "pages")
 
 
 def arrow_rows(name: str, stream: BinaryIO, notes: Notes, bounds: Bounds) -> Iterator[NumberedRow]:
@@ -158,38 +164,48 @@ class Column:
         return len(self.values if self.index is None else self.index)
 
 
-def encoded_columns(path: Path, batch: int) -> Iterator[dict[str, Column] | None]:
-    """The rows of one's own Parquet file, `batch` at a time, by column; None, and no more, where a
-    column holds anything but texts, numbers and truth values, or a value that no row may hold."""
+def encoded_columns(
+    path: Path, batch: int, bounds: Bounds
+) -> Iterator[dict[str, Column] | None]:
+    """The rows of a Parquet file, `batch` at a time, by column; None, and no more, where a column
+    holds anything but texts, numbers and truth values, a value that no row may hold, or more than
+    the bounds (`parquet_rows` says then what is wrong).
+
+    Texts that the file holds once for many rows stay so: unpacked they could be of any size.
+    """
     try:
-        with parquet.ParquetFile(path) as file:
-            names = file.schema_arrow.names
-            flat = all(any(test(field.type) for test in _FLAT) for field in file.schema_arrow)
-            if not flat or len({*names}) < len(names):
+        with open(path, "rb") as stream, parquet.ParquetFile(stream) as file:
+            schema = file.schema_arrow
+            flat = all(any(test(field.type) for test in _FLAT) for field in schema)
+            if not flat or len({*schema.names}) < len(schema.names):
                 yield None
                 return
+            _check_pages(path.name, file.metadata, stream, bounds)
+            texts = [field.name for field in schema if any(t(field.type) for t in _TEXTS)]
+        with parquet.ParquetFile(path, read_dictionary=texts) as file:
             for rows in file.iter_batches(batch_size=batch, use_threads=False):
-                columns = {name: _encoded(rows.column(name)) for name in names}
+                columns = {name: _encoded(rows.column(name)) for name in schema.names}
                 if any(fault({name: list(c.values)}, 2) for name, c in columns.items()):
                     yield None
                     return
                 yield columns
-    except _WHAT_FAILS:
+    except (DataError, *_WHAT_FAILS):
         yield None
 
 
-_FLAT = (
-    types.is_boolean, types.is_integer, types.is_floating, types.is_string, types.is_large_string,
-)  # fmt: skip
+_TEXTS = (types.is_string, types.is_large_string)
+_FLAT = (types.is_boolean, types.is_integer, types.is_floating, *_TEXTS)
 
 
 def _encoded(array: pa.Array) -> Column:
-    encoded = array.dictionary_encode(null_encoding="encode")
+    """A column with each of its values once."""
+    encoded = array if types.is_dictionary(array.type) else array.dictionary_encode()
     encoded.validate(full=True)
-    return Column(
-        encoded.dictionary.to_pylist(),
-        encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64),
-    )
+    size = len(encoded.dictionary)
+    index = encoded.indices.fill_null(size).to_numpy(zero_copy_only=False).astype(np.int64)
+    used, place = np.unique(index, return_inverse=True)  # a file may hold values that no row has
+    values = encoded.dictionary.take(pa.array(used[used < size])).to_pylist()
+    return Column(values + [None] * (len(used) - len(values)), place)
 
 
 # --- how much it is -------------------------------------------------------------------------------
