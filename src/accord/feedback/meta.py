@@ -117,8 +117,6 @@ def has_passages(meta: Mapping[str, Any]) -> bool:
 def check_passages(meta: Mapping[str, Any], lengths: Mapping[str, int]) -> None:
     """Raise ValueError where `meta.assist` points outside the options' texts. lengths: characters
     of each option, by id."""
-    if not has_passages(meta):
-        return
     assist = Assist.model_validate(meta["assist"])
     for name, passages in (
         ("critic", assist.critic), ("placebo", assist.placebo), ("flaws", assist.flaws or []),

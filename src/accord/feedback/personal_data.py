@@ -15,7 +15,7 @@ from ipaddress import ip_address
 from typing import Any, Literal, get_args
 
 from accord.feedback.messages import Clip, Content
-from accord.feedback.records import Feedback
+from accord.feedback.records import Comparison, Feedback
 
 Kind = Literal["key", "email", "iban", "card", "ip", "phone"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -103,26 +103,36 @@ _FORMS: dict[Kind, tuple[re.Pattern[str], Callable[[str], bool]]] = {
 }
 
 
-_KEY_SIGNS = (
-    *("sk-", "AKIA", "ASIA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "hf_", "xox"),
-    *("earer", "PRIVATE KEY"),
-)
-_DIGIT = re.compile(r"\d")
+_KEY_SIGNS = {
+    "-": ("sk-",),
+    "A": ("AKIA", "ASIA"),
+    "_": ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "hf_"),
+    "x": ("xox",),
+    "earer": ("earer",),
+    "K": ("PRIVATE KEY",),
+}
+"""What every key or token has, by a part that most texts lack."""
+_DIGITS = "0123456789"
+_ANY_DIGIT = re.compile(r"\d")
 
 
 def _possible(text: str) -> Iterator[Kind]:
     """The kinds that a text can hold: most texts lack the signs that a form cannot do without, and
     looking for those costs a tenth of looking for the forms."""
-    digit = _DIGIT.search(text) is not None
-    if any(sign in text for sign in _KEY_SIGNS):
-        yield "key"
+    for part, signs in _KEY_SIGNS.items():
+        if part in text and any(sign in text for sign in signs):
+            yield "key"
+            break
     if "@" in text:
         yield "email"
-    if digit:
-        yield from ("iban", "card")
-    if digit or text.count(":") > 1:
+    digits = sum(map(text.count, _DIGITS)) if text.isascii() else len(_ANY_DIGIT.findall(text))
+    if digits > 1:
+        yield "iban"
+    if digits > 12:
+        yield "card"
+    if text.count(":") > 1 or text.count(".") > 2:
         yield "ip"
-    if digit:
+    if digits > 7:
         yield "phone"
 
 
@@ -161,10 +171,10 @@ class PersonalData:
         """Equal texts are counted each time."""
         counts = cls(Counter())
         for text in texts:
-            found = find(text)
-            counts.by_kind.update(one.kind for one in found)
-            counts.holding += bool(found)
             counts.texts += 1
+            if found := find(text):
+                counts.by_kind.update(one.kind for one in found)
+                counts.holding += 1
         return counts
 
     def __str__(self) -> str:
@@ -185,9 +195,12 @@ def texts_of(record: Feedback) -> Iterator[str]:
     yield from content_texts(record.prompt)
     for option in record.options:
         yield from content_texts(option.content)
-    yield from _choice_texts(record.choice.model_dump(mode="json"))
+    if not isinstance(record.choice, Comparison):  # which says nothing in words
+        yield from _choice_texts(record.choice.model_dump(mode="json"))
     yield from _choice_texts(record.meta.get("assist"))
-    yield from strings_in({k: v for k, v in record.meta.items() if k not in UNREAD_META})
+    for name, value in record.meta.items():
+        if name not in UNREAD_META:
+            yield from strings_in(value)
 
 
 WORDS = ("content", "text", "steps", "note", "quotes")

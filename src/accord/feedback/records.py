@@ -22,7 +22,7 @@ from pydantic import (
 
 from accord.errors import DataError
 from accord.feedback.messages import Clip, Content, Message, RecordModel, plain, to_json
-from accord.feedback.meta import check_meta, check_passages
+from accord.feedback.meta import check_meta, check_passages, has_passages
 
 __all__ = ["Clip", "Content", "Message", "plain", "to_json"]  # with the record, what it is made of
 
@@ -334,7 +334,8 @@ class Feedback(RecordModel):
             raise ValueError(f"the choice names {sorted(unknown)}, the options are {sorted(ids)}")
         _check_prompt_extras(self.prompt, self.tools, self.chat_template_kwargs)
         check_meta(self.meta)
-        check_passages(self.meta, {o.id: len(plain(o.content)) for o in self.options})
+        if has_passages(self.meta):
+            check_passages(self.meta, {o.id: len(plain(o.content)) for o in self.options})
         return self
 
     @model_serializer(mode="wrap")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from accord.feedback.formats.columns import (
@@ -39,9 +40,14 @@ _SPEAKERS: dict[str, Role] = {"Human": "user", "Assistant": "assistant"}
 
 def producers_of(row: Row, sides: Sequence[str] = SIDES) -> list[str | None]:
     """Who wrote the answer of each side, where a column says so."""
-    columns = ([name.format(side) for name in PRODUCERS] for side in sides)
+    columns = _producer_columns(tuple(sides))
     names_by_side = ([name_in(row, name) for name in names if name in row] for names in columns)
     return [next(filter(None, names), None) for names in names_by_side]
+
+
+@lru_cache(maxsize=64)
+def _producer_columns(sides: tuple[str, ...]) -> list[list[str]]:
+    return [[name.format(side) for name in PRODUCERS] for side in sides]
 
 
 def answer(row: Row, name: str) -> Content:

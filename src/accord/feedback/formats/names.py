@@ -4,7 +4,8 @@ that are known."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 from accord.feedback.formats.columns import COMMON
 from accord.feedback.formats.containers.notes import Notes, NumberedRow, shortened
@@ -22,21 +23,26 @@ def tidied(rows: Iterator[NumberedRow], notes: Notes) -> Iterator[NumberedRow]:
     """Rows with tidied names: a name that nothing knows, but would without capitals, blanks around
     it, and blanks or hyphens for underscores, is replaced, unless the row has that column as well;
     each is said."""
-    better: dict[str, str] = {}
+    names: tuple[str, ...] = ()
+    changed: dict[str, str] = {}
     for where, row in rows:
-        for name in row:
-            if name not in better:
-                better[name] = _tidy(name)
-        changed = {
-            name: better[name] for name in row if better[name] != name and better[name] not in row
-        }
-        if changed and len(set(changed.values())) == len(changed):
+        if (now := tuple(row)) != names:  # most files have the same in all rows
+            names, changed = now, _changed(now)
             for name, known in changed.items():
                 notes.say(f"the column {shortened(name)} is read as {known}")
+        if changed:
             row = {changed.get(name, name): value for name, value in row.items()}
         yield where, row
 
 
+def _changed(names: Sequence[str]) -> dict[str, str]:
+    """Those of a row's names that are replaced, and by what; none where two would become one."""
+    there = {*names}
+    better = {name: tidy for name in names if (tidy := _tidy(name)) not in there}
+    return better if len({*better.values()}) == len(better) else {}
+
+
+@lru_cache(maxsize=4096)
 def _tidy(name: str) -> str:
     """The known name that `name` stands for; itself where it is known, or none is."""
     plain = _BETWEEN.sub("_", name.strip()).lower()

@@ -67,9 +67,7 @@ def parquet_rows(
         )
 
 
-def _check_pages(
-    name: str, meta: parquet.FileMetaData, stream: BinaryIO, bounds: Bounds
-) -> None:
+def _check_pages(name: str, meta: parquet.FileMetaData, stream: BinaryIO, bounds: Bounds) -> None:
     """Raises DataError for more rows, pages or unpacked bytes than the bounds. What the footer says
     may be less than what the pages say, and those are what is allocated."""
     if meta.num_rows > bounds.rows:
@@ -164,9 +162,7 @@ class Column:
         return len(self.values if self.index is None else self.index)
 
 
-def encoded_columns(
-    path: Path, batch: int, bounds: Bounds
-) -> Iterator[dict[str, Column] | None]:
+def encoded_columns(path: Path, batch: int, bounds: Bounds) -> Iterator[dict[str, Column] | None]:
     """The rows of a Parquet file, `batch` at a time, by column; None, and no more, where a column
     holds anything but texts, numbers and truth values, a value that no row may hold, or more than
     the bounds (`parquet_rows` says then what is wrong).
