@@ -59,6 +59,23 @@ def test_it_recovers_what_was_liked() -> None:
     np.testing.assert_allclose(before - reward.rewards(every), reward.floor)
 
 
+def test_gradients_of_certain_choices_are_no_denormal_numbers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """While it learns they count as 0, since arithmetic on them is slow; outside all is as before."""
+    seen: list[bool] = []
+    learned = ClipReward._normalise
+
+    def looking(self: ClipReward, clips: ComparedClips) -> None:
+        seen.append((torch.tensor([1e-39]) * 1.0).item() > 0)
+        learned(self, clips)
+
+    monkeypatch.setattr(ClipReward, "_normalise", looking)
+    reward_of().learn(compared(20)[0], 1)
+    assert seen == [False]
+    assert (torch.tensor([1e-39]) * 1.0).item() > 0
+
+
 def test_members_have_bootstraps_that_stay_when_more_is_judged() -> None:
     reward = reward_of()
     few, more = reward._bootstrap(40), reward._bootstrap(900)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from accord.control.environments import ActionForm, Mask
 from accord.control.episodes import Episode
-from accord.control.networks import StackedNet, aligned
+from accord.control.networks import StackedNet, aligned, without_denormals
 from accord.control.rollouts import Steps
 from accord.learning.likelihoods import bradley_terry, with_lapse
 from accord.learning.optimizer import Optimizer, load_trainable, trainable_state
@@ -148,6 +148,7 @@ class ClipReward:
         return reward
 
     # --- learning ---------------------------------------------------------------------------------
+    @without_denormals()
     def learn(self, compared: ComparedClips, updates: int) -> dict[str, float]:
         """Updates on all comparisons but those held out; returns metrics, of which those of the
         held-out ones are missing where there are none."""

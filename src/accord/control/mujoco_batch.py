@@ -51,6 +51,11 @@ class MujocoBatch:
         rollout = needed("mujoco.rollout", f"accord:{task.name}")
         needed("gymnasium", f"the model of accord:{task.name}")
         self.model = _model(mujoco, task.file)
+        self.name, self.physics = f"accord:{task.name}", f"mujoco {mujoco.__version__}"
+        if task.integrator is not None:
+            named = f"mjINT_{task.integrator.upper()}"
+            self.model.opt.integrator = int(getattr(mujoco.mjtIntegrator, named))
+            self.physics += f", {task.integrator}"
         self._data = mujoco.MjData(self.model)
         self._rollout = rollout.Rollout(nthread=0)
         full = mujoco.mjtState.mjSTATE_FULLPHYSICS
@@ -59,7 +64,6 @@ class MujocoBatch:
         seconds = task.frame_skip * float(self.model.opt.timestep)
         self.body = PlanarBody(self.model, mujoco)
         self.task = task(self.body, self.model.qpos0.copy(), nv, seconds)
-        self.name, self.physics = f"accord:{task.name}", f"mujoco {mujoco.__version__}"
         self.count, self.limit = count, limit or task.limit
         self.ends: bool | None = task.ends and not endless
         self.starts: Sequence[str] = task.starts
