@@ -7,9 +7,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 pytest.importorskip("gymnasium", reason="the extra control is not installed")
 pytest.importorskip("mujoco", reason="the extra control is not installed")
@@ -26,7 +29,7 @@ from accord.runs.stage import Value
 SMALL: dict[str, Any] = {
     "environment": "accord:Backflip", "episode_steps": 60, "steps": 1200, "comparisons": 12,
     "first_comparisons": 6, "rounds": 2, "asked_until": 0.7, "clip": 15, "elsewhere_first": 0.4, "elsewhere": 0.5,
-    "points": 2, "evaluation": 3,
+    "points": 2, "evaluation": 3, "zero_first": -0.4,
     "policy": {"environments": 4, "rollout": 50, "minibatch": 100, "hidden": 8, "epochs": 1},
     "reward": {"hidden": 8, "first_steps": 4, "round_steps": 2},
 }  # fmt: skip
@@ -161,6 +164,38 @@ def test_what_cannot_work_is_refused_before_a_run(
         run(recipe(tmp_path, **given), tmp_path / "run")
     assert said in str(caught.value)
     assert not (tmp_path / "run").exists()
+
+
+@given(st.integers(1, 60), st.floats(-1, 1), st.floats(0.01, 0.99))
+def test_the_zero_of_rewards_ends_at_the_floor(rollouts: int, first: float, until: float) -> None:
+    """From where it was told to lie it moves evenly over a share of the rollouts, and is the floor
+    after that, and in the last in any case."""
+    settings = ClipLearningSettings.model_validate(
+        SMALL | {"steps": 200 * rollouts, "comparisons": 6, "rounds": 0}
+        | {"zero_first": first, "zero_until": until}
+    )  # fmt: skip
+    shares = np.array([settings.floor_share(number) for number in range(rollouts)])
+    moving = np.arange(rollouts) < min(until * rollouts, rollouts - 1)
+    assert shares[0] == pytest.approx(first if rollouts > 1 else 1)
+    assert shares[~moving] == pytest.approx(1)
+    assert (np.diff(shares) >= -1e-12).all()
+    assert np.diff(shares[moving], 2) == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize("environment", ["accord:Backflip", "CartPole-v1"])
+def test_to_stay_at_the_start_pays_nothing_at_first(tmp_path: Path, environment: str) -> None:
+    """And what it is worth above the floor at the end; all else is worth as much more."""
+    settings = ClipLearningSettings.model_validate(
+        SMALL | {"environment": environment, "zero_first": 0.0}
+        | ({} if environment.startswith("accord") else {"elsewhere": 0, "elsewhere_first": 0, "clip": 8})
+    )  # fmt: skip
+    learning = ClipLearning(settings, 2, tmp_path)
+    learning.run(LocalSession())
+    start = learning.reward.rewards(learning._starts_BI).mean()
+    steps = learning._walk(settings.rollouts)
+    first, last = (learning._rewards(number, steps) for number in (0, settings.rollouts - 1))
+    np.testing.assert_allclose(last - first, start, atol=1e-12)
+    np.testing.assert_array_equal(last, learning.reward.rewards(learning.reward.of_steps(steps)))
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,8 @@ from accord.statistics.intervals import Array
 
 ENDS = 1024
 """Latest steps that ended an episode, of which the floor is the mean."""
+STARTS = 32
+"""Starts of which the mean is what staying there is worth."""
 GATHERED = 50
 """Rollouts after which clips for the first comparisons must have been found."""
 Evaluate = Callable[[int, Act], None]
@@ -90,6 +92,7 @@ class ClipLearning:
         self._log = AppendLog(folder / "feedback.jsonl")
         self._walker = Walker(self.environments)
         self._ends_BI = np.zeros((0, len(self.reward.centre_I)))
+        self._starts_BI = self._ends_BI if settings.zero_first == 1 else self._at_the_start()
         self._learnt: dict[str, float] = {}
         self.environment_steps = 0
 
@@ -116,7 +119,7 @@ class ClipLearning:
                 self._first_comparisons(steps)
             elif number in asked:
                 self._ask(number, self._pool(number, steps), asked[number])
-            reward_TN = self._rewards(steps)
+            reward_TN = self._rewards(number, steps)
             values = self.learner.learn(steps, reward_TN)
             if number + 1 in points:
                 evaluate(self.environment_steps, self.learner.actor())
@@ -169,10 +172,27 @@ class ClipLearning:
         self._ends_BI = np.concatenate([self._ends_BI, ended_BI])[-ENDS:]
         return steps
 
-    def _rewards(self, steps: Steps) -> Array:
+    def _rewards(self, number: int, steps: Steps) -> Array:
+        """What the policy learns from in this rollout."""
         if self.settings.learn_from == "reward":
             return steps.reward_TN
-        return self.reward.rewards(self.reward.of_steps(steps))
+        rewards_TN = self.reward.rewards(self.reward.of_steps(steps))
+        left = 1 - self.settings.floor_share(number)
+        return rewards_TN - left * self._start() if left else rewards_TN
+
+    def _start(self) -> float:
+        """What it is worth to stay as an episode begins: above the floor."""
+        return float(self.reward.rewards(self._starts_BI).mean())
+
+    def _at_the_start(self) -> Array:
+        """Inputs of steps in which the task's own starts stay as they are."""
+        settings, form = self.settings, self.environments.actions
+        fixed = settings.horizon == "fixed"
+        begun = make(settings.environment, STARTS, settings.episode_steps, fixed)
+        begun.reset(np.arange(STARTS), generator(self.seed, "starts"))
+        seen_NO = begun.observe()
+        still_NA = np.zeros((STARTS, 1 if form.kind == "discrete" else form.size))
+        return self.reward.inputs(seen_NO, still_NA, seen_NO)
 
     # --- asking -----------------------------------------------------------------------------------
     def _first_comparisons(self, steps: Steps) -> None:

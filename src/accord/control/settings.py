@@ -46,6 +46,22 @@ class ClipLearningSettings(Settings):
             " the steps that end one are worth; fixed: nothing ends before its time."
         ),
     )
+    zero_first: float = Field(
+        1.0,
+        ge=-1,
+        le=1,
+        description=(
+            "Where the zero of learned rewards lies at first, on the line from what it is worth to"
+            " stay as an episode begins (0) to the floor (1); below 0: to stay costs. With the"
+            " floor alone, to stay may pay more than all that a policy tries."
+        ),
+    )
+    zero_until: Share = Field(
+        0.5,
+        gt=0,
+        lt=1,
+        description="Share of the steps over which it moves to the floor, where it stays.",
+    )
     question: str = Field(
         "Which of the two clips is better?", min_length=1, description="What is asked."
     )
@@ -133,6 +149,12 @@ class ClipLearningSettings(Settings):
     def asked_in(self) -> int:
         """Rollouts in which something may be asked after the first comparisons."""
         return int(self.asked_until * self.rollouts)
+
+    def floor_share(self, number: int) -> float:
+        """Where the zero of this rollout's rewards lies, on the line that `zero_first` is on."""
+        last = number == self.rollouts - 1
+        moved = 1.0 if last else min(1.0, number / (self.zero_until * self.rollouts))
+        return self.zero_first + (1 - self.zero_first) * moved
 
     def schedule(self) -> dict[int, int]:
         """Rollout -> comparisons asked of its clips: the first before the policy learns, the others
