@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from accord.errors import ConfigError, DataError
 from accord.learning.on_policy_settings import (
@@ -23,6 +24,7 @@ from accord.learning.settings import (
     SupervisedSettings,
     UnpairedSettings,
 )
+from accord.models.loading import LoraSettings, add_lora, load_causal_lm, save_causal_lm
 from accord.runs import recipe as recipes
 from accord.runs import runner
 from accord.runs.checks import check
@@ -30,10 +32,10 @@ from accord.runs.context import StageProgress
 from accord.runs.plan import Plan
 from accord.runs.registry import find
 from accord.validation import Settings
+from tiny import tiny_llama
 
-SMALL = (
-    "model: 'accord:nano-base', learning_rate: 1.0e-4, max_new_tokens: 4, whiten_advantages: false"
-)
+NANO = "model: 'accord:nano-base', "
+SMALL = "learning_rate: 1.0e-4, max_new_tokens: 4, whiten_advantages: false"
 REWARD = "functions: {'on_policy_rewards:length': 1.0}"
 
 
@@ -55,6 +57,7 @@ def prompts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def recipe(prompts: Path, settings: str, kind: str = "grpo") -> recipes.Recipe:
     path = prompts.parent / "toy.yaml"
+    settings = settings if "model:" in settings else NANO + settings
     path.write_text(
         f"name: toy\nthreads: 1\nstages:\n  rl: {{kind: {kind}, {SMALL}, {REWARD}, prompts: {prompts}, {settings}}}\n"
     )
@@ -65,9 +68,11 @@ def planned(prompts: Path, settings: str, kind: str = "grpo") -> Plan:
     return check(recipe(prompts, settings, kind), prompts.parent / "run")["rl"]
 
 
-def ran(prompts: Path, settings: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def ran(
+    prompts: Path, settings: str, place: str = "run"
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """(result.json, metrics.jsonl) of the stage."""
-    folder = prompts.parent / "run"
+    folder = prompts.parent / place
     runner.execute(recipe(prompts, settings), folder, False, StageProgress(), {})
     stage = folder / "stages" / "01-rl"
     metrics = [json.loads(line) for line in (stage / "metrics.jsonl").read_text().splitlines()]
@@ -85,6 +90,50 @@ def test_without_a_reference_the_stage_says_so(prompts: Path) -> None:
     assert "KL to the reference not measured (measure_kl: false)" in result["summary"]
     assert "kl_seq" not in result["values"]
     assert not any(name.startswith(("kl_seq", "kl_tok")) for row in metrics for name in row)
+
+
+def test_the_kl_is_measured_from_a_model_that_is_named(prompts: Path) -> None:
+    """A stage goes on where another ended: from the base its KL is not 0 at first, from the model
+    that it tunes it is."""
+    policy = prompts.parent / "moved"
+    model = load_causal_lm("accord:nano-base")
+    with torch.no_grad():
+        for parameter in model.hf.parameters():
+            parameter += 0.02 * torch.randn(parameter.shape, generator=torch.manual_seed(1))
+    save_causal_lm(model, policy)
+    settings = f"model: {policy}, steps: 1, prompts_per_step: 5, samples_per_prompt: 2"
+    at_first = {}
+    for name, reference in (("itself", "null"), ("base", "'accord:nano-base'")):
+        _, (row,) = ran(prompts, f"{settings}, reference: {reference}", name)
+        at_first[name] = row["kl_seq"]
+    assert at_first["itself"] == pytest.approx(0, abs=1e-4)
+    assert at_first["base"] > 0.1
+
+
+@pytest.mark.parametrize(
+    ("reference", "said"),
+    [
+        ("nowhere/at/all", "nowhere/at/all"),
+        ("OTHER", "the reference has another vocabulary"),
+        ("ADAPTER", "is an adapter, and a reference is a plain model"),
+    ],
+)
+def test_a_reference_that_measures_nothing_is_refused(
+    prompts: Path, reference: str, said: str
+) -> None:
+    place = prompts.parent / "reference"
+    if reference == "OTHER":
+        save_causal_lm(tiny_llama(), place)
+    if reference == "ADAPTER":
+        base = load_causal_lm("accord:nano-base")
+        save_causal_lm(add_lora(base, LoraSettings(), 1), place)
+    named = reference if reference.islower() else place
+    settings = f"steps: 1, prompts_per_step: 5, samples_per_prompt: 2, reference: {named}"
+    with pytest.raises(ConfigError, match=said) as caught:
+        ran(prompts, settings)
+    assert "reference" in str(caught.value)
+    with pytest.raises(ConfigError, match="measure_kl is false"):
+        planned(prompts, f"{settings}, kl_coefficient: 0.0, measure_kl: false")
 
 
 @pytest.mark.parametrize(

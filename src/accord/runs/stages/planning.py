@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol, TypedDict, TypeVar, Unpack
 
-from accord.errors import DataError
+from accord.errors import ConfigError, DataError
 from accord.runs import estimate
 from accord.runs.context import NotYet, StageContext
 from accord.runs.estimate import TokenWork
@@ -74,6 +74,19 @@ def look_at_tuned(config: TuningConfig, context: StageContext) -> KnownModel:
     model = look_at_policy(config.model, context, config.lora, trains=True)
     check_evaluation(config.evaluate, model, context)
     return model
+
+
+def check_reference(reference: str | None, context: StageContext) -> None:
+    """Raise ConfigError where it is no policy, or one with an adapter, which a reference has
+    switched off."""
+    if reference is None:
+        return
+    with context.about("reference"):
+        if known_model(reference, "policy", context).adapter:
+            raise ConfigError(
+                f"{reference!r} is an adapter, and a reference is a plain model",
+                "name the model that it was put on, or what an sft stage leaves, which is merged",
+            )
 
 
 def tuned(config: Trains, model: KnownModel, context: StageContext) -> dict[str, KnownModel]:

@@ -40,17 +40,28 @@ def load_start(config: Starts, context: StageContext) -> CausalLM:
 
 
 def load_policy(
-    config: TuningConfig, context: StageContext, reference: bool = True
+    config: TuningConfig,
+    context: StageContext,
+    reference: bool = True,
+    instead: str | None = None,
 ) -> tuple[CausalLM, CausalLM | None]:
     """(policy, reference); with adapters the reference is None: the policy with its adapter
-    switched off. Where no `reference` is needed it is None as well."""
+    switched off. Where no `reference` is needed it is None as well. instead: the reference, where
+    it is not the model that is tuned, a plain model. Raises ConfigError for one of another
+    vocabulary."""
     from accord.models.loading import freeze, load_causal_lm
+    from accord.models.soup import check_one_vocabulary
 
     policy = load_start(config, context)
-    if config.lora is not None or not reference:
+    if not reference or (config.lora is not None and instead is None):
         return policy, None
-    location = context.resolve(config.model)
-    return policy, freeze(load_causal_lm(location, context.device, verify=False))
+    if instead is None:
+        location = context.resolve(config.model)
+        return policy, freeze(load_causal_lm(location, context.device, verify=False))
+    with context.about("reference"):
+        found = freeze(load_causal_lm(context.resolve(instead), context.device))
+        check_one_vocabulary(policy, found, "the reference", "name one of the same base")
+    return policy, found
 
 
 def examine_along(

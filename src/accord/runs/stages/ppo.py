@@ -18,7 +18,7 @@ from accord.learning.on_policy_settings import (
     RlooSettings,
 )
 from accord.runs.context import StageContext
-from accord.runs.inputs import Demonstrations, Prompts
+from accord.runs.inputs import Demonstrations, PolicyName, Prompts
 from accord.runs.plan import Plan
 from accord.runs.stage import StageConfig, StageResult
 from accord.runs.stages.aside import aside_text, kept_back, left_to_train, set_aside
@@ -44,6 +44,13 @@ class PpoConfig(RewardSources, TuningConfig, OnPolicySettings):
     """Settings of a ppo stage; defaults follow Ziegler et al. 2019 and Huang et al. 2024."""
 
     kind: Literal["ppo"]
+    reference: PolicyName | None = Field(
+        None,
+        description=(
+            "What the KL is measured from; null: the model that is tuned. A stage that goes on"
+            " where another ended names the model which that one started from."
+        ),
+    )
     prompts: Prompts = Field(description="Prompts to sample from (JSONL).")
     max_prompt_tokens: Limit = Field(
         64,
@@ -100,6 +107,8 @@ class PpoConfig(RewardSources, TuningConfig, OnPolicySettings):
 
     @model_validator(mode="after")
     def _possible(self) -> PpoConfig:
+        if self.reference is not None and not self.measure_kl:
+            raise ValueError("the KL is measured from reference, and measure_kl is false")
         if self.max_spread and self.reward is None:
             raise ValueError("max_spread compares the members of a reward model, and there is none")
         if self.stop_when_gold_turns and (self.evaluate is None or self.evaluate.gold is None):
@@ -157,6 +166,7 @@ class Ppo(TuningStage):
         from accord.runs.stages import planning
 
         model = planning.look_at_tuned(config, context)
+        planning.check_reference(config.reference, context)
         found = planning.rehearse(lambda lm: _prompts(config, config.prompts, lm, context), model)
         own = planning.rehearse(lambda lm: _own_heldout(config, lm, context), model)
         config.check_functions([row for _, row in found or ()], context)
@@ -250,7 +260,7 @@ class PpoModels:
 
 
 def _load(config: PpoConfig, context: StageContext) -> PpoModels:
-    policy, reference = load_policy(config, context, config.measure_kl)
+    policy, reference = load_policy(config, context, config.measure_kl, config.reference)
     reward = config.load_reward(context)
     if reward is not None and not config.centred:
         reward.centre_E.zero_()
