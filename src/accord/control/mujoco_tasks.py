@@ -181,4 +181,29 @@ class Backflip(Task):
         return down
 
 
-TASKS: tuple[type[Task], ...] = (Hopper, HalfCheetah, Backflip)
+class WrittenBackflip(Backflip):
+    """The backflip by the reward that OpenAI's people wrote for it in two hours, to compare with
+    comparisons (Amodei, Christiano and Ray 2017), of Hopper's observation o after the step and the
+    action a, in episodes that never end before their time:
+
+        -o7 (1 + 0.3 o0 + 0.1 (a0 o8 + a1 o9 + a2 o10) - 0.05 o5)
+
+    that is backwards turning times what height, joints that turn as they are driven and going
+    backwards add. It says nothing of the floor.
+    """
+
+    name, limit, patience, ends = "WrittenBackflip", 400, 0, False
+
+    def pay(self, before: Moment, action_NA: Array, now: Moment, lost_N: Mask) -> Array:
+        height_N = now.qpos_NQ[:, 1]
+        velocity_NV = np.clip(now.qvel_NV, -10, 10)
+        forward_N, turning_N, joints_NA = velocity_NV[:, 0], velocity_NV[:, 2], velocity_NV[:, 3:]
+        driven_N = (action_NA * joints_NA).sum(1)
+        paid: Array = -turning_N * (1 + 0.3 * height_N + 0.1 * driven_N - 0.05 * forward_N)
+        return paid
+
+    def lost(self, now: Moment) -> Mask:
+        return np.zeros(len(now), dtype=bool)
+
+
+TASKS: tuple[type[Task], ...] = (Hopper, HalfCheetah, Backflip, WrittenBackflip)

@@ -21,7 +21,8 @@ class ClipLearningSettings(Settings):
 
     environment: str = Field(
         description=(
-            "accord:NAME (Backflip, Hopper, HalfCheetah), an id of Gymnasium's, or module:EnvId."
+            "accord:NAME (Backflip, WrittenBackflip, Hopper, HalfCheetah), an id of Gymnasium's, or"
+            " module:EnvId."
         )
     )
     episode_steps: Steps | None = Field(
