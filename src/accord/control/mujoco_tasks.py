@@ -131,7 +131,8 @@ class Backflip(Task):
     """
 
     name, limit, patience = "Backflip", 300, 25
-    starts, integrator = ("in the air",), "implicitfast"
+    starts = ("in the air",)
+    integrator: ClassVar[str | None] = "implicitfast"
 
     def begin_elsewhere(self, count: int, rng: np.random.Generator) -> Moment:
         """In the air, at any pitch, turning backwards at any speed."""
@@ -193,6 +194,7 @@ class WrittenBackflip(Backflip):
     """
 
     name, limit, patience, ends = "WrittenBackflip", 400, 0, False
+    integrator = None
 
     def pay(self, before: Moment, action_NA: Array, now: Moment, lost_N: Mask) -> Array:
         height_N = now.qpos_NQ[:, 1]
