@@ -238,5 +238,6 @@ declare("ptx_loss_tok", "nats/token", 0, 50, "loss of the pretraining mix")
 # --- control --------------------------------------------------------------------------------------
 declare("environment_steps", "steps", 0, INF, "steps of all environments together, so far")
 declare("comparisons", "comparisons", 0, INF, "judgements of clips so far")
+declare("comparisons_asked", "comparisons", 0, INF, "judgements of clips asked of people so far")
 declare("reward_step", "reward", -INF, INF, "mean reward of a step, as the policy learned from it")
 declare("gold_step", "reward", -INF, INF, "mean reward of a step, as the environment pays it")

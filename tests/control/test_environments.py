@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from itertools import islice
 from pathlib import Path
 
@@ -14,6 +15,7 @@ mujoco = pytest.importorskip("mujoco", reason="the extra control is not installe
 from accord.control.flips import count_flips  # noqa: E402
 from accord.control.making import make  # noqa: E402
 from accord.control.mujoco_batch import MujocoBatch  # noqa: E402
+from accord.control.rollouts import Walker  # noqa: E402
 from accord.errors import AccordError, ConfigError, DataError, RunError  # noqa: E402
 from accord.seeds import generator  # noqa: E402
 
@@ -230,3 +232,15 @@ def test_flips_are_whole_turns_backwards_and_clean_ones_touch_nothing() -> None:
     turns, clean = count_flips(pitch, down, alive)
     assert turns.tolist() == [2, 1, 0, 2, 1]
     assert clean.tolist() == [1, 1, 0, 2, 1]
+
+
+def test_an_environment_that_hangs_is_named_and_not_waited_for() -> None:
+    environments = make("user_environments:Hanging-v0", 2, patience=0.2)
+    walker = Walker(environments)
+    walker.begin(generator(1, "begin"))
+    began = time.monotonic()
+    with pytest.raises(RunError, match=r"Hanging-v0 hangs in step\(\): .*within 0.2 seconds .*user_environments.py line") as caught:  # fmt: skip
+        walker.walk(lambda seen, _: (np.zeros((2, 1)), np.zeros(2)), 4, generator(1, "walk"))
+    assert time.monotonic() - began < 3
+    assert "patience" in str(caught.value.fix)
+    time.sleep(0.25)  # nothing is interrupted afterwards

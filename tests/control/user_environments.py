@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import time
+from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
@@ -66,5 +67,37 @@ class Short(Walk):
         return seen, reward, self.steps >= 4, False, more
 
 
-for one in (Walk, Breaking, Singular, Blind, Unpaid, Worded, Unbounded, Short):
+class Hanging(Walk):
+    """Never comes back from its third step, whatever it is told."""
+
+    def step(self, action: Any) -> Any:
+        while self.steps == 2:
+            try:
+                time.sleep(5)
+            except Exception:
+                continue
+        return super().step(action)
+
+
+class Shown(Walk):
+    """Renders its place as the brightness of a picture."""
+
+    metadata: ClassVar = {"render_modes": ["rgb_array"], "render_fps": 10}  # type: ignore[misc]
+
+    def __init__(self, render_mode: str | None = None) -> None:
+        self.render_mode = render_mode
+
+    def render(self) -> Any:
+        return np.full((200, 300, 3), int(np.clip(100 + 100 * self.at, 0, 255)), dtype=np.uint8)
+
+
+class Misdrawn(Shown):
+    def render(self) -> Any:
+        return np.zeros((4, 4))
+
+
+MADE: tuple[type[gymnasium.Env[Any, Any]], ...] = (
+    Walk, Breaking, Singular, Blind, Unpaid, Worded, Unbounded, Short, Hanging, Shown, Misdrawn,
+)  # fmt: skip
+for one in MADE:
     gymnasium.register(f"{one.__name__}-v0", one, max_episode_steps=50)

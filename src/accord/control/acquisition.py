@@ -56,6 +56,13 @@ def pairs_of(clips: int, count: int, rng: np.random.Generator) -> Index:
     return np.stack([first, second], -1)
 
 
+def distinct(pairs_P2: Index) -> Index:
+    """Each pair once, in whatever order its clips stand, in the order they came."""
+    _, first = np.unique(np.sort(pairs_P2, 1), axis=0, return_index=True)
+    kept: Index = pairs_P2[np.sort(first)]
+    return kept
+
+
 def choose(
     kind: Acquisition, gap_EP: Array, lapse: float, count: int, random_share: float,
     rng: np.random.Generator,

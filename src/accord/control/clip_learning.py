@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,15 @@ import numpy as np
 import torch
 from safetensors.numpy import save_file
 
-from accord.control.acquisition import choose, pairs_of
-from accord.control.clip_reward import ClipReward, member_seed
+from accord.control.acquisition import choose, distinct, pairs_of
+from accord.control.clip_reward import ClipReward, held_out, member_seed
 from accord.control.environments import EnvironmentBatch
 from accord.control.episodes import Episode, EpisodeStore, windows
+from accord.control.film import Film
+from accord.control.hearing import Hearing
 from accord.control.making import make
+from accord.control.people import ClipJudges, clip_key
+from accord.control.poses import has_poses
 from accord.control.ppo import VectorPpo
 from accord.control.rollouts import Act, Steps, Walker
 from accord.control.settings import ClipLearningSettings
@@ -34,6 +38,7 @@ from accord.files import AppendLog, write_atomically
 from accord.learning.session import Session, State
 from accord.seeds import derive_seed, generator
 from accord.statistics.intervals import Array
+from accord.studio.projects.training import RewardLearned
 
 ENDS = 1024
 """Latest steps that ended an episode, of which the floor is the mean."""
@@ -73,15 +78,23 @@ class ClipLearning:
         folder: Path,
         watcher: Watcher | None = None,
         say: Callable[[str], None] = lambda _: None,
+        people: ClipJudges | None = None,
     ) -> None:
         """watcher: who compares; a simulated one, that likes what the environment pays, where none
-        is given. Raises ConfigError for what `make` refuses."""
+        is given; people: who compare instead, in their own time. Raises ConfigError for what `make`
+        refuses."""
         self.settings, self.seed, self.say = settings, seed, say
         policy = settings.policy
         fixed = settings.horizon == "fixed"
         self.environments = make(
-            settings.environment, policy.environments, settings.episode_steps, fixed
+            settings.environment,
+            policy.environments,
+            settings.episode_steps,
+            fixed,
+            settings.patience,
+            people is not None and not has_poses(settings.environment),
         )
+        self._film = Film(self.environments)
         self.watcher = watcher or SimulatedWatcher(
             settings.question, settings.rationality, settings.mistakes
         )
@@ -90,6 +103,7 @@ class ClipLearning:
         self.reward = ClipReward(settings.reward, size, form, member_seed(seed))
         self.store = EpisodeStore(folder / "episodes")
         self._log = AppendLog(folder / "feedback.jsonl")
+        self._hearing = None if people is None else Hearing(people, settings, self._log, say)
         self._walker = Walker(self.environments)
         self._ends_BI = np.zeros((0, len(self.reward.centre_I)))
         self._starts_BI = self._ends_BI if settings.zero_first == 1 else self._at_the_start()
@@ -119,6 +133,8 @@ class ClipLearning:
                 self._first_comparisons(steps)
             elif number in asked:
                 self._ask(number, self._pool(number, steps), asked[number])
+            if asked:
+                self._hear(number)
             reward_TN = self._rewards(number, steps)
             values = self.learner.learn(steps, reward_TN)
             if number + 1 in points:
@@ -126,10 +142,17 @@ class ClipLearning:
             values |= self._learnt | {
                 "environment_steps": float(self.environment_steps),
                 "comparisons": float(len(self._log.rows)),
+                "comparisons_asked": float(self._asked),
                 "reward_step": float(reward_TN.mean()),
                 "gold_step": float(steps.reward_TN.mean()),
             }
             session.end_step(number + 1, total, values, partial(self._state, number + 1))
+        if self._hearing is not None:
+            self._hearing.last_words()
+
+    @property
+    def _asked(self) -> int:
+        return len(self._log.rows) if self._hearing is None else self._hearing.asked
 
     @property
     def told(self) -> dict[str, float]:
@@ -161,7 +184,8 @@ class ClipLearning:
         """The rollout of this number; again: how many of it came before."""
         rng = generator(self.seed, "rollout", number, again)
         act, settings = self.learner.actor(), self.settings
-        steps = self._walker.walk(act, settings.policy.rollout, rng, self._elsewhere(number))
+        seen = self._film.take if self._shows(number) else None
+        steps = self._walker.walk(act, settings.policy.rollout, rng, self._elsewhere(number), seen)
         self.environment_steps += steps.size
         if settings.horizon == "fixed" and steps.terminated_TN.any():
             raise RunError(
@@ -222,17 +246,35 @@ class ClipLearning:
 
     def _pieces(self, number: int, steps: Steps, again: int = 0) -> list[Episode]:
         name = f"{number:05d}-{again:02d}" if again else f"{number:05d}"
-        return pieces_of(steps, name, self.seed, self.environments)
+        pieces = pieces_of(steps, name, self.seed, self.environments)
+        if self._hearing is None:
+            return pieces
+        # A resumed run may walk elsewhere, after other judgements: what was shown keeps its name.
+        pieces = [replace(one, id=f"{one.id}-{one.digest[:8]}") for one in pieces]
+        self._film.cut(steps, pieces)
+        return pieces
+
+    def _shows(self, number: int) -> bool:
+        return self._hearing is not None and number in self.settings.schedule()
 
     def _ask(self, number: int, pool: _ClipPool, count: int) -> None:
         """Choose pairs, keep the episodes they lie in, have them judged, learn from all so far."""
         settings, rng = self.settings, generator(self.seed, "asking", number)
+        people = None if self._hearing is None else self._hearing.people
+        if people is not None:
+            count -= people.standing(number)  # asked before it was interrupted
+            if count <= 0:
+                return
         if len(pool.clips) < 2:
             self.say(f"rollout {number + 1}: no two clips of {settings.clip} steps, none asked")
             return
         episodes = {episode.id: episode for episode in pool.episodes}
-        first = not self._log.rows
-        pairs_P2 = pairs_of(len(pool.clips), count * (1 if first else settings.candidates), rng)
+        first = number == 0
+        wanted = count * (1 if first else settings.candidates)
+        pairs_P2 = pairs_of(len(pool.clips), wanted, rng)
+        if people is not None:  # nobody is asked the same twice
+            more_P2 = pairs_of(len(pool.clips), 4 * wanted, rng)
+            pairs_P2 = distinct(np.concatenate([pairs_P2, more_P2]))[:wanted]
         shown = [episodes[clip.episode].piece(clip) for clip in pool.clips]
         inputs_CLI = np.stack([self.reward.of_episode(piece) for piece in shown])
         score_EC = self.reward.scores(inputs_CLI)
@@ -249,10 +291,42 @@ class ClipLearning:
             for (a, b), arm in zip(pairs_P2[chosen].tolist(), arms, strict=True)
         ]  # fmt: skip
         named = dict.fromkeys(clip.episode for one in asked for clip in (one.first, one.second))
-        self.store.append([episodes[name] for name in named])
+        there = set() if people is None else set(self.store.ids)
+        self.store.append([episodes[name] for name in named if name not in there])
+        if people is not None:
+            clips = [clip for one in asked for clip in (one.first, one.second)]
+            drawings = {
+                clip_key(clip): self._film.drawing(clip, episodes[clip.episode].piece(clip))
+                for clip in clips
+            }
+            people.ask(number, asked, drawings)
+            self._film.forget()
+            self.say(f"{len(asked):,} comparisons asked, of rollout {number + 1}")
+            return
         records = self.watcher.judge(asked, rng)
         self._log.append([one.model_dump(mode="json") for one in records])
         self._learn_reward(settings.reward.first_steps if first else settings.reward.round_steps)
+
+    def _hear(self, number: int) -> None:
+        """Learn from what people judged since; wait for them where the schedule says so."""
+        hearing = self._hearing
+        if hearing is None:
+            return
+        heard = hearing.listen(number)
+        if not hearing.fresh:
+            return
+        self._learn_reward(hearing.updates)
+        hearing.learned = len(self._log.rows)
+        hearing.people.tell(
+            RewardLearned(
+                asked=heard.asked,
+                answered=heard.settled,
+                judgements=hearing.learned,
+                steps=self.environment_steps,
+                held_out=held_out(hearing.learned),
+                agreement=self._learnt.get("heldout_agreement"),
+            )
+        )
 
     def _learn_reward(self, updates: int) -> None:
         compared, left = compared_clips(self.records, self.store, self.reward)
@@ -275,6 +349,7 @@ class ClipLearning:
             "environment_steps": self.environment_steps,
             "blocks": self.store.blocks,
             "records": len(self._log.rows),
+            "heard": 0 if self._hearing is None else self._hearing.learned,
             "elapsed": self._walker.elapsed_N.tolist(),
             "environments": None
             if memory is None
@@ -288,6 +363,8 @@ class ClipLearning:
         self._learnt = dict(state["learnt"])
         self.environment_steps = int(state["environment_steps"])
         self._forget(state["blocks"], state["records"])
+        if self._hearing is not None:
+            self._hearing.learned = int(state["heard"])
         done = int(state["done"])
         memory: dict[str, Any] | None = state["environments"]
         if memory is None:
@@ -299,7 +376,10 @@ class ClipLearning:
         return done
 
     def _forget(self, blocks: int = 0, records: int = 0) -> None:
-        """What came after a checkpoint is done again, to the bit."""
+        """What came after a checkpoint is done again, to the bit; what people judged or may still
+        judge stays."""
+        if self._hearing is not None:
+            return
         self.store.keep(blocks)
         kept = {id(row) for row in self._log.rows[:records]}
         self._log.keep(lambda row: id(row) in kept)

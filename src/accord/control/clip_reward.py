@@ -152,7 +152,7 @@ class ClipReward:
     def learn(self, compared: ComparedClips, updates: int) -> dict[str, float]:
         """Updates on all comparisons but those held out; returns metrics, of which those of the
         held-out ones are missing where there are none."""
-        aside = np.arange(len(compared)) % HELD_OUT == HELD_OUT - 1
+        aside = _aside(len(compared))
         rows = np.flatnonzero(~aside)
         weight_EM = self._bootstrap(len(compared))
         first, second = (self._scaled(one) for one in (compared.first_MLI, compared.second_MLI))
@@ -242,6 +242,17 @@ class ClipReward:
         self.centre_I, self.spread_I = (np.array(one) for one in state["scale"])
         self.mean_E, self.deviation_E = (np.array(one) for one in state["normal"])
         self.floor, self.trained = float(state["floor"]), int(state["trained"])
+
+
+def _aside(comparisons: int) -> Mask:
+    """Which are kept aside."""
+    aside: Mask = np.arange(comparisons) % HELD_OUT == HELD_OUT - 1
+    return aside
+
+
+def held_out(comparisons: int) -> int:
+    """How many of so many are kept aside, the undecided ones among them."""
+    return int(_aside(comparisons).sum())
 
 
 def member_seed(seed: int) -> int:

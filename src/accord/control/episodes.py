@@ -7,6 +7,7 @@ Suffixes: T steps, O numbers of an observation, A of an action, S of a state.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -89,6 +90,14 @@ class Episode:
     @property
     def steps(self) -> int:
         return len(self.reward_T)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what was seen and done."""
+        total = hashlib.sha256()
+        for rows in (self.observation_TO, self.action_TA):
+            total.update(np.ascontiguousarray(rows).tobytes())
+        return total.hexdigest()
 
     def piece(self, clip: Clip) -> Episode:
         """The steps [start, stop) of it. Raises DataError where they are not all its own."""

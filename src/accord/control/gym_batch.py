@@ -10,11 +10,16 @@ import numpy as np
 
 from accord.control.environments import ActionForm, Stepped, check_finite
 from accord.control.extra import needed
-from accord.errors import ConfigError, RunError
+from accord.control.hanging import HangsError, TimeLimit
+from accord.control.poses import FRAME_SECONDS, Frame, small
+from accord.errors import AccordError, ConfigError, RunError
 from accord.seeds import derive_seed
 from accord.statistics.intervals import Array, Index
 from accord.user_code import import_module, told
 from accord.validation import suggest
+
+PATIENCE = 60.0
+"""Seconds that a step, a reset or the making of an environment may take, unless told."""
 
 
 class GymBatch:
@@ -25,11 +30,21 @@ class GymBatch:
     ends: bool | None = None
     starts: Sequence[str] = ()
 
-    def __init__(self, name: str, count: int, limit: int | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        count: int,
+        limit: int | None = None,
+        patience: float = PATIENCE,
+        rendered: bool = False,
+    ) -> None:
+        """patience: seconds that a step, a reset or the making of one may take; rendered: `frames`
+        will be asked for."""
         self._gym = needed("gymnasium", name)
         self.name, self.count = name, count
+        self._limit = TimeLimit(patience)
         self.physics = f"gymnasium {self._gym.__version__}"
-        self._environments = [_made(self._gym, name, limit) for _ in range(count)]
+        self._environments = [self._made(limit, rendered) for _ in range(count)]
         spec = self._environments[0].spec
         self.limit: int | None = limit or (spec.max_episode_steps if spec is not None else None)
         space = self._environments[0].observation_space
@@ -73,7 +88,7 @@ class GymBatch:
         for row in rows_R.tolist():
             # Gymnasium's seeds have 32 bits.
             own = derive_seed(seed, "reset", row) % 2**32
-            with _EnvironmentsOwn(self.name, "reset"):
+            with self._own("reset"):
                 seen, _ = self._environments[row].reset(seed=own)
             self._seen_NO[row] = self._flat(seen)
         check_finite(self.name, "the observation", self._seen_NO)
@@ -90,13 +105,46 @@ class GymBatch:
         bounded_NA = self.actions.bounded(action_NA)
         for row, environment in enumerate(self._environments):
             action = self._own_action(environment, bounded_NA[row])
-            with _EnvironmentsOwn(self.name, "step"):
+            with self._own("step"):
                 seen, reward, terminated, truncated, _ = environment.step(action)
             self._seen_NO[row], reward_N[row] = self._flat(seen), float(reward)
             ended[:, row] = terminated, truncated
         check_finite(self.name, "the observation", self._seen_NO)
         check_finite(self.name, "the reward", reward_N)
         return Stepped(self._seen_NO.copy(), reward_N, ended[0], ended[1])
+
+    @property
+    def frame_seconds(self) -> float:
+        """Between two frames, as the environment wants them shown."""
+        fps = self._environments[0].metadata.get("render_fps")
+        return 1 / float(fps) if fps else FRAME_SECONDS
+
+    def frames(self) -> list[Frame]:
+        """A picture of each. Raises ConfigError where one renders none."""
+        pictures = []
+        for environment in self._environments:
+            with self._own("render"):
+                picture = environment.render()
+            pictures.append(small(picture, self.name))
+        return pictures
+
+    def _own(self, what: str) -> _EnvironmentsOwn:
+        return _EnvironmentsOwn(self.name, what, self._limit)
+
+    def _made(self, limit: int | None, rendered: bool) -> Any:
+        with self._own("make"):
+            made = _made(self._gym, self.name, limit, {})
+            if not rendered:
+                return made
+            modes = made.metadata.get("render_modes", [])
+            if "rgb_array" in modes:
+                made.close()
+                return _made(self._gym, self.name, limit, {"render_mode": "rgb_array"})
+        raise ConfigError(
+            f"{self.name} cannot be shown: it has no poses and no render_mode rgb_array",
+            'give it metadata = {"render_modes": ["rgb_array"]} and a render() that returns a uint8'
+            " array [height, width, 3]",
+        )
 
     def memory(self) -> dict[str, Any] | None:
         return None
@@ -118,14 +166,14 @@ class GymBatch:
         return np.asarray(seen, dtype=np.float64).ravel()
 
 
-def _made(gym: Any, name: str, limit: int | None) -> Any:
+def _made(gym: Any, name: str, limit: int | None, mode: dict[str, str]) -> Any:
     """One environment. Raises ConfigError for an unknown id, and for a module of the user's that
     fails."""
     module, _, _ = name.rpartition(":")
     try:
         if module:
             import_module(module)
-        return gym.make(name, max_episode_steps=limit)
+        return gym.make(name, max_episode_steps=limit, **mode)
     except gym.error.UnregisteredEnv as error:
         known = list(gym.registry)
         raise ConfigError(
@@ -149,16 +197,22 @@ def _unsupported(name: str, does: str, space: Any) -> ConfigError:
 
 
 class _EnvironmentsOwn:
-    """Within it, errors are the environment's own, and say so."""
+    """Within it, errors are the environment's own, and say so; it lasts only so long."""
 
-    def __init__(self, name: str, what: str) -> None:
-        self.name, self.what = name, what
+    def __init__(self, name: str, what: str, limit: TimeLimit) -> None:
+        self.name, self.what, self.limit = name, what, limit
 
     def __enter__(self) -> None:
-        pass
+        self.limit.__enter__()
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, Exception):
+        self.limit.__exit__()
+        if isinstance(error, HangsError):
+            raise RunError(
+                f"the environment {self.name} hangs in {self.what}(): {told(error)}",
+                "mend it, or allow it more seconds (patience); nothing judged is lost",
+            ) from error
+        if isinstance(error, Exception) and not isinstance(error, AccordError):
             raise RunError(
                 f"the environment {self.name} failed in {self.what}(): {told(error)}",
                 "the error is the environment's own: mend it, then resume; nothing judged is lost",

@@ -1,27 +1,114 @@
-"""What a robot did, as a browser draws it: ends of its limbs, a few kilobytes for a clip."""
+"""What was done in a clip, as a browser draws it: ends of limbs, a few kilobytes, or a sheet of
+frames where there are no limbs.
+
+Suffixes: T steps, Q coordinates, F poses, L limbs, H and W pixels, C colours.
+"""
 
 from __future__ import annotations
 
+import base64
+import io
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from accord.control.classic import classic_task
+from accord.control.environments import EnvironmentBatch
+from accord.control.episodes import Episode
+from accord.control.extra import needed
+from accord.control.mujoco_batch import MujocoBatch
 from accord.control.planar import PlanarBody
+from accord.errors import ConfigError, DataError
 from accord.statistics.intervals import Array
 
-PER_SECOND = 25
-"""Poses kept of a second, at most."""
+PER_SECOND, JUDGED = 25, 60
+"""Poses kept of a second, at most: on pages, and where people judge them, slowly."""
+PIXELS = 160
+"""Of the longer side of a frame, at most."""
+FRAME_SECONDS = 1 / 20
+"""Of a step, where an environment does not say how fast it is to be shown."""
+Frame = NDArray[np.uint8]
 
 
 def poses(body: PlanarBody, positions_TQ: Array, seconds: float, note: str = "") -> dict[str, Any]:
     """A clip as plain values. seconds: of a step; limbs: thickness of each (m); frames: of each
     pose x1, z1, x2, z2 of every limb, in centimetres; dt: seconds between poses."""
-    every = max(1, round(1 / (PER_SECOND * seconds)))
-    ends_FG22 = body.ends(positions_TQ[::every])
-    frames = np.round(100 * ends_FG22).astype(int).reshape(len(ends_FG22), -1)
+    ends_TL4 = body.ends(positions_TQ).reshape(len(positions_TQ), -1, 4)
+    return {"note": note} | _drawn(ends_TL4, body.radius_G, seconds, PER_SECOND)
+
+
+def _drawn(
+    ends_TL4: Array, radius_L: Sequence[float] | Array, seconds: float, per_second: int
+) -> dict[str, Any]:
+    every = max(1, round(1 / (per_second * seconds)))
+    frames = np.round(100 * ends_TL4[::every]).astype(int)
     return {
-        "note": note,
         "dt": round(every * seconds, 5),
-        "limbs": np.round(body.radius_G, 3).tolist(),
-        "frames": frames.tolist(),
+        "limbs": np.round(np.asarray(radius_L), 3).tolist(),
+        "frames": frames.reshape(len(frames), -1).tolist(),
+    }
+
+
+def has_poses(name: str) -> bool:
+    """Whether an environment's clips are drawn from what is stored of them; others are seen by
+    their frames."""
+    return name.startswith("accord:") or classic_task(name) is not None
+
+
+def pose_drawing(piece: Episode, environments: EnvironmentBatch) -> dict[str, Any]:
+    """A piece of an episode as the studio draws it. Raises DataError where there are no poses."""
+    if isinstance(environments, MujocoBatch) and piece.state_TS is not None:
+        body, positions_TQ = environments.body, piece.state_TS[:, environments.positions]
+        ends_TL4 = body.ends(positions_TQ).reshape(len(positions_TQ), -1, 4)
+        seconds = environments.task.seconds
+        return {"kind": "poses"} | _drawn(ends_TL4, body.radius_G, seconds, JUDGED)
+    task = classic_task(piece.environment)
+    if task is None:
+        raise DataError(
+            f"{piece.environment} has no poses: it is no planar robot and no classic task",
+            "it is seen by frames alone, which an episode does not keep: render while it is walked",
+        )
+    drawn = _drawn(task.ends(piece.observation_TO), task.radius_L, task.seconds, JUDGED)
+    return {"kind": "poses"} | drawn | {"view": task.view}
+
+
+def small(frame: Any, name: str) -> Frame:
+    """A picture that an environment rendered, of at most PIXELS a side. Raises ConfigError for what
+    is no picture."""
+    picture = np.asarray(frame)
+    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
+        kind = "nothing" if frame is None else f"{picture.dtype} {list(picture.shape)}"
+        raise ConfigError(
+            f"{name} renders {kind}, not a picture",
+            'let render() return a uint8 array [height, width, 3] with render_mode="rgb_array"',
+        )
+    every = max(1, -(-max(picture.shape[:2]) // PIXELS))
+    return np.ascontiguousarray(picture[::every, ::every])
+
+
+def frame_drawing(frames_T: Sequence[Frame], seconds: float) -> dict[str, Any]:
+    """Frames of a clip on one sheet, as the studio draws them."""
+    image = needed("PIL.Image", "clips as frames")
+    every = max(1, round(1 / (PER_SECOND * seconds)))
+    kept = frames_T[::every]
+    height, width = kept[0].shape[:2]
+    columns = int(np.ceil(np.sqrt(len(kept))))
+    rows = -(-len(kept) // columns)
+    sheet = np.zeros((rows * height, columns * width, 3), dtype=np.uint8)
+    for number, frame in enumerate(kept):
+        y, x = divmod(number, columns)
+        sheet[y * height : (y + 1) * height, x * width : (x + 1) * width] = frame
+    written = io.BytesIO()
+    image.fromarray(sheet).save(written, "WEBP", quality=60, method=2)
+    return {
+        "kind": "frames",
+        "dt": round(every * seconds, 5),
+        "sheet": base64.b64encode(written.getvalue()).decode(),
+        "type": "image/webp",
+        "width": width,
+        "height": height,
+        "columns": columns,
+        "count": len(kept),
     }

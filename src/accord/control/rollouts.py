@@ -75,8 +75,15 @@ class Walker:
         self.environments.reset(np.arange(self.environments.count), rng, elsewhere)
         self.elapsed_N[:] = 0
 
-    def walk(self, act: Act, steps: int, rng: np.random.Generator, elsewhere: float = 0.0) -> Steps:
-        """`steps` of all environments."""
+    def walk(
+        self,
+        act: Act,
+        steps: int,
+        rng: np.random.Generator,
+        elsewhere: float = 0.0,
+        watch: Callable[[], None] | None = None,
+    ) -> Steps:
+        """`steps` of all environments. watch: called before each step, to look at them."""
         env, begun_N = self.environments, self.elapsed_N.copy()
         rows: list[tuple[Any, ...]] = []
         states: list[Array | None] = []
@@ -84,6 +91,8 @@ class Walker:
         seen_NO = env.observe()
         for _ in range(steps):
             states.append(env.states())
+            if watch is not None:
+                watch()
             action_NA, log_p_N = act(seen_NO, rng)
             stepped = env.step(action_NA)
             after.append(env.states())

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from accord.control.acquisition import Acquisition
 from accord.control.clip_reward import ClipRewardSettings
+from accord.control.gym_batch import PATIENCE
 from accord.control.ppo import VectorPpoSettings
 from accord.feedback.selection import LEAST_RANDOM
 from accord.learning.settings import Share, Steps
@@ -102,6 +103,19 @@ class ClipLearningSettings(Settings):
     mistakes: Share = Field(
         0.0, ge=0, lt=0.5, description="Answers of the simulated watcher that are wrong."
     )
+    ahead: Annotated[int, Unit("rounds")] = Field(
+        1,
+        ge=0,
+        description=(
+            "Rounds of comparisons that people may be behind before the policy waits for them; the"
+            " first comparisons are always waited for."
+        ),
+    )
+    patience: Annotated[float, Unit("seconds")] = Field(
+        PATIENCE,
+        gt=0,
+        description="Longest that a step or a reset of an environment of Gymnasium's may take.",
+    )
     points: Annotated[int, Unit("evaluations")] = Field(
         6, ge=1, description="Evaluations along the way, the last at the end."
     )
@@ -166,3 +180,11 @@ class ClipLearningSettings(Settings):
             count = later * (number + 1) // self.rounds - later * number // self.rounds
             asked[round((number + 1) * self.asked_in / self.rounds)] = count
         return asked
+
+    def due(self, rollout: int) -> int:
+        """Comparisons that people must have settled before the policy learns from a rollout: the
+        first ones, and all rounds so far but the last `ahead`."""
+        asked = self.schedule()
+        later = [number for number in sorted(asked) if 0 < number <= rollout]
+        waited = later[: max(0, len(later) - self.ahead)]
+        return asked[0] + sum(asked[number] for number in waited)

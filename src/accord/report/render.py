@@ -25,6 +25,8 @@ from accord.statistics.means import Estimate, ends
 REPORT, EVIDENCE = "report.html", "evidence.json"
 EPISODES, POSES = "episodes.json", "poses.json"
 """Evidence on a policy that acts, and poses of it."""
+DRAWING = "drawing/pose.js"
+"""The script that draws a pose, here and in the studio."""
 RESPONSES = "responses.jsonl"
 """What `accord examine --out` had the arms answer."""
 OUTCOMES = {
@@ -65,7 +67,7 @@ def _examination(folder: Path) -> Path:
 
 def write_page(path: Path, template: str, variables: dict[str, Any]) -> Path:
     """Fill a template, which gets the page's scripts too, and write it to `path`."""
-    wanted = {"samples.js": "shipped", "poses.js": "poses"}
+    wanted = {"samples.js": "shipped", DRAWING: "poses", "poses.js": "poses"}
     scripts = [script for script, of in wanted.items() if variables.get(of) is not None]
     write_text(path, filled(template, variables, *scripts))
     return path
@@ -280,7 +282,10 @@ def _script_json(value: Any) -> Markup:
 
 
 def _asset(name: str) -> Markup:
-    text = (resources.files("accord.report") / "assets" / name).read_text(encoding="utf-8")
+    room = "accord" if name == DRAWING else "accord.report"
+    text = (resources.files(room) / "assets" / name).read_text(encoding="utf-8")
+    if name == DRAWING:
+        text = text.replace("\nexport ", "\n")  # a page of one file has no modules
     return Markup(text.replace("</script", "<\\/script"))
 
 

@@ -31,6 +31,18 @@ RECORD = """async (lengths) => Promise.all(lengths.map(async (seconds) => {
     return reader.result.split(",")[1];
 }))"""
 SHORT, LONG = 2.0, 3.5
+PIXELS = "iVBORw0KGgoAAAANSUhEUgAAAAIAAAABCAIAAAB7QOjdAAAAD0lEQVR4nGP4z8DAwPAfAAcAAf9+CLHQAAAAAElFTkSuQmCC"
+"""A sheet of two frames of one pixel each, red and blue."""
+DRAWN: dict[str, list[dict[str, Any]]] = {
+    "poses": [
+        {"kind": "poses", "dt": 0.1, "limbs": [0.1], "frames": [[0, 100, 0, 100 + at] for at in range(end)]}
+        for end in (20, 30)
+    ],
+    "frames": [
+        {"kind": "frames", "dt": 0.5, "sheet": PIXELS, "type": "image/png", "width": 1, "height": 1,
+         "columns": 2, "count": 2}
+    ] * 2,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +79,16 @@ def cinema(films: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory, em
             (house.media / slug).mkdir()
             for file, data in films.items():
                 (house.media / slug / file).write_bytes(data)
+        for name, drawings in DRAWN.items():
+            clips = [
+                {
+                    "id": f"m{n}",
+                    "content": {"episode": f"secret-{n}", "start": 0, "stop": 9},
+                    "drawing": one,
+                }
+                for n, one in enumerate(drawings)
+            ]
+            served.slugs[name] = house.project("clips", rows=[{"options": clips}], name=name)
         yield served
     house.db.close()
 
@@ -269,3 +291,54 @@ def test_films_on_a_phone(cinema: Served, visit: Any) -> None:
     page.locator("#send").tap()
     sent(page)
     assert stored(cinema, "walker")[0].records[0]["meta"]["input"] == "touch"
+
+
+def test_poses_play_in_step_and_are_judged_by_keyboard(cinema: Served, visit: Any) -> None:
+    """Of different lengths, slowly, with the place in them on the slider."""
+    person(cinema, "poser", "poses")
+    page = visit(cinema, "poser")
+    open_work(page, cinema, "poses")
+    seen = """() => [...document.querySelectorAll("canvas")].map((c) => [c.currentTime, c.duration, c.ended, c.playbackRate])"""
+    assert [[row[0], row[1]] for row in page.evaluate(seen)] == [
+        [0, pytest.approx(2.0)],
+        [0, pytest.approx(3.0)],
+    ]
+    assert "secret" not in page.content()
+    press(page, [".", ".", "p"])  # twice the speed
+    page.wait_for_function(
+        """() => { const [a, b] = [...document.querySelectorAll("canvas")].map((c) => c.currentTime); return a > 0.5 && Math.abs(a - b) < 0.2; }"""
+    )
+    page.keyboard.press("p")
+    a, b = (row[0] for row in page.evaluate(seen))
+    assert a == pytest.approx(b, abs=0.05)
+    page.get_by_role("slider").focus()
+    page.keyboard.press("End")
+    page.wait_for_function(
+        """() => [...document.querySelectorAll("canvas")].every((c) => c.ended)"""
+    )
+    page.keyboard.press("Home")
+    page.wait_for_function(
+        """() => [...document.querySelectorAll("canvas")].every((c) => c.currentTime === 0)"""
+    )
+    assert not violations(page)
+    page.keyboard.press("Escape")
+    press(page, ["2", "Enter"])
+    sent(page)
+    answer, view, _ = stored(cinema, "poser")
+    record = answer.records[0]
+    assert answer.answer["preferred"] == view.shown["order"][1]
+    assert record["options"][0]["content"]["episode"].startswith("secret-")
+    assert "drawing" not in record["options"][0]
+
+
+def test_frames_of_a_sheet_are_shown_one_by_one(cinema: Served, visit: Any) -> None:
+    person(cinema, "framer", "frames")
+    page = visit(cinema, "framer")
+    open_work(page, cinema, "frames")
+    pixel = """(time) => [...document.querySelectorAll("canvas")].map((c) => {
+        c.currentTime = time; return [...c.getContext("2d").getImageData(0, 0, 1, 1).data].slice(0, 3); })"""
+    page.wait_for_function(
+        """() => [...document.querySelectorAll("canvas")].every((c) => c.readyState === 4)"""
+    )
+    assert page.evaluate(pixel, 0.1) == [[255, 0, 0]] * 2
+    assert page.evaluate(pixel, 0.7) == [[0, 0, 255]] * 2

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from accord.control.settings import ClipLearningSettings
 from accord.errors import ConfigError
@@ -21,23 +23,60 @@ from accord.runs.stage import Stage, StageConfig, StageResult, Value
 from accord.runs.stages.settings import CheckpointConfig
 from accord.seeds import derive_seed
 from accord.statistics.intervals import Array
+from accord.validation import Settings
 
 if TYPE_CHECKING:
     from accord.control.clip_learning import ClipLearning
+    from accord.control.people import ClipJudges
     from accord.control.rollouts import Act
     from accord.examine.episodes import EpisodeEvidence, PointScores
 
+STUDIO = "studio.json"
+"""Remembers the project in which people judge."""
 SHOWN = 4
 """Comparisons whose clips the page shows."""
 PACE = (2_000, 15_000)
 """Steps per second that a run takes at least and at most, learning included."""
 
 
+class StudioPlace(Settings):
+    """Where people judge clips."""
+
+    database: str = Field(
+        "studio.db",
+        min_length=1,
+        description="The studio's database, made where it is not there: a file, or postgresql://….",
+    )
+    project: str = Field(
+        "clips", min_length=1, max_length=120, description="Name of the project that is opened."
+    )
+    every_seconds: float = Field(
+        2.0, gt=0, description="Seconds between two looks while the policy waits for people."
+    )
+
+
 class LearnFromClipsConfig(StageConfig, ClipLearningSettings):
     """Settings of a learn_from_clips stage."""
 
     kind: Literal["learn_from_clips"]
+    people: Literal["simulated", "studio"] = Field(
+        "simulated",
+        description="Who compares: a simulated watcher, or people in the studio while it trains.",
+    )
+    studio: StudioPlace = Field(
+        default_factory=StudioPlace, description="Where they do, with people: studio."
+    )
     checkpoints: CheckpointConfig = Field(CheckpointConfig(), description="When and how many.")
+
+    @model_validator(mode="after")
+    def _are_asked(self) -> LearnFromClipsConfig:
+        if self.people == "studio" and self.learn_from == "reward":
+            raise ValueError("learn_from: reward asks nobody: leave people at simulated")
+        return self
+
+    @property
+    def asks_people(self) -> bool:
+        return self.people == "studio"
 
 
 class LearnFromClips(Stage):
@@ -50,8 +89,12 @@ class LearnFromClips(Stage):
 
     def plan(self, config: LearnFromClipsConfig, context: StageContext) -> Plan:
         from accord.control.making import make
+        from accord.control.poses import has_poses
 
-        environment = make(config.environment, 1, config.episode_steps)
+        shown = config.asks_people and not has_poses(config.environment)
+        environment = make(
+            config.environment, 1, config.episode_steps, False, config.patience, shown
+        )
         if (config.elsewhere or config.elsewhere_first) and not environment.starts:
             raise ConfigError(
                 f"{config.environment} has no other starts",
@@ -63,6 +106,8 @@ class LearnFromClips(Stage):
             notes.append("the run stops where an episode ends before its time (horizon: fixed)")
         if not environment.settable:
             notes.append("its state cannot be set: a resumed run begins new episodes")
+        if config.asks_people:
+            notes += _asked_of_people(config, "frames" if shown else "poses")
         size = config.policy.rollout * config.policy.environments
         watched = (config.points + 1) * config.evaluation * (config.episode_steps or 1000)
         total = config.rollouts * size + watched
@@ -87,12 +132,57 @@ class LearnFromClips(Stage):
     def _learned(self, config: LearnFromClipsConfig, context: StageContext) -> StageResult:
         from accord.control.clip_learning import ClipLearning
 
-        learning = ClipLearning(_settings(config), context.seed, context.folder, say=context.say)
-        points = _Points(config, context)
-        session = context.session(_note, **config.checkpoints.model_dump())
-        learning.run(session, points.evaluate)
+        with _people(config, context) as people:
+            learning = ClipLearning(
+                _settings(config), context.seed, context.folder, say=context.say, people=people
+            )
+            points = _Points(config, context)
+            session = context.session(_note, **config.checkpoints.model_dump())
+            learning.run(session, points.evaluate)
         scores = [points.scores(step, learning) for step in points.steps]
         return _result(config, context, learning, points, scores)
+
+
+def _asked_of_people(config: LearnFromClipsConfig, seen_as: str) -> list[str]:
+    """What a plan says of people."""
+    later = f"{config.rounds} rounds of the others" if config.rounds else "no others"
+    return [
+        f"people compare {config.comparisons:,} pairs of clips ({seen_as}) in the studio: first"
+        f" {config.first_comparisons:,} before the policy learns, then {later}; it waits for them"
+        f" when they are more than {config.ahead} behind",
+        f"in another terminal: accord studio --database {_place(config.studio.database)}",
+    ]
+
+
+def _place(database: str) -> str:
+    """A database, without its password."""
+    from accord.studio.storage.engines import safe_url
+
+    return safe_url(database) if "://" in database else database
+
+
+@contextmanager
+def _people(config: LearnFromClipsConfig, context: StageContext) -> Iterator[ClipJudges | None]:
+    """Who compares, where these are people: in a project of this run's own."""
+    if not config.asks_people:
+        yield None
+        return
+    from accord.control.people import StudioJudges, open_project
+    from accord.studio.storage.database import open_database
+
+    place = _place(config.studio.database)
+    with closing(open_database(config.studio.database)) as db:
+        file = context.folder / STUDIO
+        project, slug = open_project(db, place, file, config.studio.project, config.question)
+        context.say(
+            f"people judge in the project {slug}: accord studio --database {place}, then /p/{slug}"
+        )
+
+        def pause(settled: int, due: int) -> None:
+            context.checkpoint(settled, due, f"waiting for people: {settled:,} of {due:,} answered")
+            time.sleep(config.studio.every_seconds)
+
+        yield StudioJudges(db, project, config.question, pause)
 
 
 def _disk(config: LearnFromClipsConfig, observation: int, action: int) -> int:
@@ -110,7 +200,11 @@ def _settings(config: LearnFromClipsConfig) -> ClipLearningSettings:
 
 def _note(values: Mapping[str, float]) -> str:
     told = f"reward {values['reward_step']:.2f}, gold {values['gold_step']:.2f} a step"
-    return f"{told}, {values['comparisons']:.0f} comparisons"
+    asked, answered = values["comparisons_asked"], values["comparisons"]
+    of = f" of {asked:.0f}" if asked > answered else ""
+    right = values.get("heldout_agreement")
+    ordered = "" if right is None else f", {right:.0%} of those held out ordered as judged"
+    return f"{told}, {answered:.0f}{of} comparisons{ordered}"
 
 
 @dataclass

@@ -27,7 +27,9 @@ class OptionOut(BaseModel):
     so it is masked; calls of tools have numbers instead of ids."""
 
     id: str = Field(description="Its place: 1 for the first.", examples=["1"])
-    content: Any = Field(description="Text, or messages; of a clip where to get it.")
+    content: Any = Field(
+        description="Text, or messages; of a clip where to get its film, or {drawing}: its poses."
+    )
     steps: list[str] | None = None
 
 
@@ -111,6 +113,8 @@ def shown(served: Served, settings: ProjectSettings, clips: str) -> dict[str, An
         content = shown = by_id[name]["content"]
         if settings.task == "spans":  # passages are counted in all that it says
             shown = blinding.mask_whole(content, topic, settings.mask).text
+        elif by_id[name].get("drawing"):
+            shown = {"drawing": by_id[name]["drawing"]}
         elif settings.task == "clips":
             shown = f"{clips}/{clip_name(content, number)}"
         else:

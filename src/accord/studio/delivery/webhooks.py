@@ -51,7 +51,7 @@ Kind = Literal[
     "items.added", "items.prioritised", "guideline.published", "member.added", "member.role",
     "member.quarantined",
     "member.active", "project.changed", "project.paused", "project.resumed", "project.archived",
-    "project.exported", "view.skipped",
+    "project.exported", "reward.learned", "view.skipped",
 ]  # fmt: skip
 KINDS: tuple[str, ...] = get_args(Kind)
 

@@ -33,11 +33,13 @@ from accord.studio.projects.settings import WITHOUT_GOLD, ProjectSettings
 from accord.studio.queue import answers
 from accord.studio.storage import plain
 from accord.studio.tasks import contents
+from accord.studio.tasks.drawings import Drawing
 
 
 class OptionIn(BaseModel):
-    """A response to be judged: text or messages; `id` from its content unless given. finished: it
-    ended there, or was cut off; unknown where absent."""
+    """A response to be judged: text or messages, or a clip of an episode; `id` from its content
+    unless given. finished: it ended there, or was cut off; unknown where absent; drawing: what is
+    seen of a clip that is no film."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -46,6 +48,7 @@ class OptionIn(BaseModel):
     producer: str | None = Field(None, max_length=200)
     steps: list[str] | None = None
     finished: bool | None = None
+    drawing: Drawing | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -163,6 +166,8 @@ def _option(option: OptionIn) -> dict[str, Any]:
         "producer": option.producer,
     }
     option_row |= {} if option.finished is None else {"finished": option.finished}
+    if option.drawing is not None:
+        option_row["drawing"] = option.drawing.model_dump(mode="json", exclude_none=True)
     return option_row | ({"steps": option.steps} if option.steps else {})
 
 
@@ -182,12 +187,14 @@ def _check_beside(item: ItemIn, settings: ProjectSettings) -> None:
 def _check_options(options: list[dict[str, Any]], settings: ProjectSettings) -> None:
     for place, option in enumerate(options, 1):
         content = option["content"]
-        if isinstance(content, dict):
+        if option.get("drawing") and settings.task != "clips":
             raise BadItem(
-                f"option {place} is a clip of the episode {str(content['episode'])[:80]!r}, which "
-                "the studio cannot play: "
-                "give the name of a film in its media folder"
+                f"option {place} has a drawing: those are for the task clips, this project's is"
+                f" {settings.task}"
             )
+        if isinstance(content, dict):
+            _check_clip(place, option, settings)
+            continue
         if settings.task == "clips" and not isinstance(content, str):
             raise BadItem(f"option {place} is a conversation, a clip is the name of a film")
         if not contents.plain(content).strip():
@@ -200,6 +207,18 @@ def _check_options(options: list[dict[str, Any]], settings: ProjectSettings) -> 
     ):
         if len(set(values)) < len(values):
             raise BadItem(f"two options have the same {what}")
+
+
+def _check_clip(place: int, option: dict[str, Any], settings: ProjectSettings) -> None:
+    """A clip of an episode is shown by its drawing alone."""
+    episode = str(option["content"]["episode"])[:80]
+    if settings.task != "clips":
+        raise BadItem(f"option {place} is a clip of the episode {episode!r}: use the task clips")
+    if not option.get("drawing"):
+        raise BadItem(
+            f"option {place} is a clip of the episode {episode!r}, which the studio cannot play:"
+            " give its drawing, or the name of a film in its media folder"
+        )
 
 
 def keepable(value: Any) -> None:

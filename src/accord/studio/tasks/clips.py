@@ -33,6 +33,7 @@ def clip_file(
     shown = {
         clip_name(str(contents[i]), place): str(contents[i])
         for place, i in enumerate(served.order, 1)
+        if isinstance(contents[i], str)  # others are drawn
     }
     if name not in shown or media is None:
         raise NotHere("there is no such clip")

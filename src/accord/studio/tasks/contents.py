@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from accord.feedback.messages import Content, Message
+from accord.feedback.messages import Clip, Content, Message
 from accord.feedback.messages import plain as all_of
 
 _CONTENT: TypeAdapter[Content] = TypeAdapter(Content)
@@ -21,9 +21,9 @@ def read(stored: Any) -> Content:
 
 
 def plain(stored: Any) -> str:
-    """All that a stored content says: reasoning, text, calls of tools, their results. Passages are
-    counted and steps cut in it."""
-    return all_of(read(stored))
+    """All that a stored content says: reasoning, text, calls of tools, their results; of a clip
+    which it is. Passages are counted and steps cut in it."""
+    return all_of(Clip(**stored) if isinstance(stored, dict) else read(stored))
 
 
 def topic(prompt: Any, tools: Sequence[Any] = ()) -> str:

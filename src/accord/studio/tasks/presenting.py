@@ -85,6 +85,8 @@ def _option(
     place: int, option: dict[str, Any], served: Served, settings: ProjectSettings, media: str
 ) -> Shown:
     content = option["content"]
+    if option.get("drawing"):
+        return {"id": str(place), "drawing": option["drawing"], "messages": []}
     if settings.task == "clips":
         return {
             "id": str(place),

@@ -8,7 +8,6 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +46,7 @@ from accord.studio.web.context import (
     page,
     protect,
     static_digest,
+    static_folders,
     templates,
     words_for,
 )
@@ -110,9 +110,9 @@ def create_app(config: StudioConfig) -> FastAPI:
         config.private_webhooks,
     )
     app.add_middleware(Guard, https=config.https)
-    app.mount(
-        static, Static(directory=str(resources.files("accord.studio") / "static")), name="static"
-    )
+    files = Static(directory=str(static_folders()[0]))
+    files.all_directories += [str(folder) for folder in static_folders()[1:]]
+    app.mount(static, files, name="static")
     app.mount(
         "/api/v1",
         create_api(database, None, app.state.stats_cache, config.private_webhooks, config.media),

@@ -61,13 +61,19 @@ def templates() -> Environment:
     return environment
 
 
+def static_folders() -> list[Path]:
+    """Where the static files lie: the studio's own, and what draws clips in reports too."""
+    own = Path(str(resources.files("accord.studio") / "static"))
+    return [own, Path(str(resources.files("accord") / "assets" / "drawing"))]
+
+
 @lru_cache(maxsize=1)
 def static_digest() -> str:
     """Names the static files' version in their address, so that browsers may keep them for good."""
     total = hashlib.sha256()
-    folder = Path(str(resources.files("accord.studio") / "static"))
-    for file in sorted(p for p in folder.rglob("*") if p.is_file()):
-        total.update(f"{file.relative_to(folder)}\0".encode() + file.read_bytes())
+    for folder in static_folders():
+        for file in sorted(p for p in folder.rglob("*") if p.is_file()):
+            total.update(f"{file.relative_to(folder)}\0".encode() + file.read_bytes())
     return total.hexdigest()[:12]
 
 

@@ -155,7 +155,7 @@ def _item(
         (
             letters[str(o["id"])],
             o.get("producer"),
-            presenting.messages_html(o["content"], "assistant", access.settings.text),
+            presenting.messages_html(_told(o["content"]), "assistant", access.settings.text),
         )
         for o in item.options
     ]
@@ -176,6 +176,11 @@ def _item(
         tools=presenting.tools_html(item.tools),
         chat_template=json_html(item.chat_template_kwargs) if item.chat_template_kwargs else None,
     )
+
+
+def _told(content: Any) -> Any:
+    """A clip of an episode is told by its place there."""
+    return contents.plain(content) if isinstance(content, dict) else content
 
 
 def _beginning(text: str, most: int) -> str:

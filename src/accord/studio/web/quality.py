@@ -13,6 +13,7 @@ from accord.errors import AccordError
 from accord.studio.errors import FieldError, NotAllowed, NotHere
 from accord.studio.people import members
 from accord.studio.people.bodies import StandingIn
+from accord.studio.projects import training
 from accord.studio.quality import charts, choosing
 from accord.studio.quality.bodies import SelectionIn
 from accord.studio.quality.cache import CachedStats, StatsCache
@@ -77,6 +78,7 @@ def dashboard(request: Request, studio: StudioDep, access: ProjectAccess = Looke
             (state, purpose): n
             for state, purpose, n in session.execute(query.group_by(Item.state, Item.purpose))
         }
+        learned = training.learned_so_far(session, access.project.id)
     coming = (
         None
         if numbers.value is None
@@ -90,6 +92,7 @@ def dashboard(request: Request, studio: StudioDep, access: ProjectAccess = Looke
         progress=progress,
         states=states,
         coming=coming,
+        learned=learned,
     )
 
 

@@ -6,7 +6,7 @@ export function cards(ctx, choose, options = ctx.view.options, body = undefined,
   const count = options.length;
   const grid = el("div", { class: `options ${count === 1 ? "one" : count === 2 ? "two" : count === 4 ? "four" : ""}` });
   const made = options.map((option) => {
-    const name = count === 1 ? ctx.t("task.response") : ctx.t(option.src ? "task.clip_n" : "task.response_n", { n: option.id });
+    const name = count === 1 ? ctx.t("task.response") : ctx.t(option.src || option.drawing ? "task.clip_n" : "task.response_n", { n: option.id });
     const title = el("h2", { text: name, id: `option-${option.id}` });
     const mark = el("span", { class: "mark" });
     const button = choose ? keyed(option.id, ctx.t(verb), { class: "choose", "aria-pressed": "false", on: { click: () => choose(option.id) } }) : null;

@@ -1,0 +1,172 @@
+"""People who compare clips while a policy learns: what they are asked lies in a studio, which is
+another process and may come and go.
+
+Whatever was judged stays there. A run that was killed finds it again, and asks nothing twice.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from sqlalchemy import select
+
+from accord.control.watchers import AskedClips
+from accord.errors import ConfigError, DataError, by_reason
+from accord.feedback.messages import Clip
+from accord.feedback.records import Feedback, to_json
+from accord.files import write_json
+from accord.studio.delivery import exporting
+from accord.studio.projects import editing, training
+from accord.studio.projects.settings import ProjectSettings
+from accord.studio.projects.training import RewardLearned
+from accord.studio.storage.database import Database
+from accord.studio.storage.tables import Answer, Item, Project, View
+
+GUIDELINE = """# {question}
+
+Two clips of the same robot, or the same task, beside each other. Play both, as slowly and as often
+as you like, and choose the one that answers the question better. Say that they are equally good
+where you see no difference, and skip what cannot be judged.
+"""
+Drawings = Mapping[str, dict[str, Any]]
+"""What is seen of clips, by `clip_key`."""
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What stands at a moment: judgements, in the order they came; items that were asked, and of
+    these the settled ones: judged, or skipped by somebody."""
+
+    records: list[Feedback]
+    asked: int
+    settled: int
+
+
+class ClipJudges(Protocol):
+    """Who compares clips in their own time."""
+
+    def standing(self, rollout: int) -> int:
+        """Comparisons that were asked of a rollout's clips already."""
+
+    def ask(self, rollout: int, asked: Sequence[AskedClips], drawings: Drawings) -> None:
+        """Ask about clips of a rollout, durably."""
+
+    def heard(self) -> Heard:
+        """What was judged so far."""
+
+    def pause(self, settled: int, due: int) -> None:
+        """Wait a moment: fewer are settled than are due before the policy may learn on."""
+
+    def tell(self, learned: RewardLearned) -> None:
+        """The reward learned from what was heard."""
+
+
+def clip_key(clip: Clip) -> str:
+    """Names a clip among the drawings."""
+    return clip.model_dump_json()
+
+
+class StudioJudges:
+    """People in a project of the clips task of a studio."""
+
+    def __init__(
+        self, db: Database, project: int, question: str, pause: Callable[[int, int], None]
+    ) -> None:
+        """pause: called while the policy waits, with comparisons settled and due; it sleeps, and
+        raises what should stop the run."""
+        self.db, self.project, self.question, self._pause = db, project, question, pause
+
+    def standing(self, rollout: int) -> int:
+        return sum(meta.get("rollout") == rollout for _, meta in self._items())
+
+    def ask(self, rollout: int, asked: Sequence[AskedClips], drawings: Drawings) -> None:
+        """Raises DataError where the project cannot ask so."""
+        rows = [
+            {
+                "options": [
+                    {"id": name, "content": to_json(clip), "drawing": drawings[clip_key(clip)]}
+                    for name, clip in zip("ab", (one.first, one.second), strict=True)
+                ],
+                "meta": {"rollout": rollout, "selected_by": one.arm},
+            }
+            for one in asked
+        ]
+        added = editing.add_items(self.db, self.project, rows)
+        if added.bad:
+            raise DataError(
+                f"the project cannot ask about {sum(added.bad.values()):,} of {len(rows):,}"
+                f" comparisons: {by_reason(added.bad)}",
+                "leave the project's task as it was made: clips",
+            )
+
+    def heard(self) -> Heard:
+        with self.db.read() as session:
+            live = select(Answer.item_id).where(
+                Answer.project_id == self.project, Answer.state == "live"
+            )
+            skipped = select(View.item_id).where(
+                View.project_id == self.project, View.state == "skipped"
+            )
+            settled = {*session.scalars(live), *session.scalars(skipped)}
+        ours = dict(self._items())
+        records = [
+            self._ours(one)
+            for one in exporting.collect(self.db, self.project).records
+            if "rollout" in one.meta.get("columns", {})
+        ]
+        return Heard(records, len(ours), len(settled & ours.keys()))
+
+    def pause(self, settled: int, due: int) -> None:
+        self._pause(settled, due)
+
+    def tell(self, learned: RewardLearned) -> None:
+        training.note_learned(self.db, self.project, learned)
+
+    def _items(self) -> list[tuple[int, dict[str, Any]]]:
+        query = select(Item.id, Item.meta).where(Item.project_id == self.project)
+        with self.db.read() as session:
+            rows = [(int(row[0]), row[1]) for row in session.execute(query)]
+        return [(number, meta) for number, meta in rows if "rollout" in (meta or {})]
+
+    def _ours(self, record: Feedback) -> Feedback:
+        """With what was asked, and by which arm it was chosen."""
+        arm = record.meta["columns"]["selected_by"]
+        return record.model_copy(
+            update={"prompt": self.question, "meta": record.meta | {"selected_by": arm}}
+        )
+
+
+def open_project(db: Database, place: str, file: Path, name: str, question: str) -> tuple[int, str]:
+    """(id, slug) of the project of a run, made where there is none yet. file: remembers it, so that
+    a killed run finds its own again; place: where the database is. Raises ConfigError where it is
+    gone."""
+    known: dict[str, str] = (
+        json.loads(file.read_text()) if file.is_file() else {"key": secrets.token_hex(16)}
+    )
+    if "slug" in known:
+        with db.read() as session:
+            if not editing.has_project(session, known["slug"]):
+                raise ConfigError(
+                    f"the project {known['slug']!r}, in which this run's clips are judged, is not"
+                    f" in {place}",
+                    "name the database it began with; or begin a new run",
+                )
+            return editing.find_project(session, known["slug"]).id, known["slug"]
+    write_json(file, known)  # before the project: a kill between the two makes no second one
+    settings = ProjectSettings(
+        name=name,
+        task="clips",
+        question=question,
+        guideline=GUIDELINE.format(question=question),
+        both_bad=False,  # it would prefer neither, and teach nothing
+    )
+    project = editing.create_project(db, settings, None, known["key"])
+    with db.read() as session:
+        slug = session.get_one(Project, project).slug
+    write_json(file, known | {"slug": slug})
+    return project, slug

@@ -1,0 +1,240 @@
+"""People judge clips through the studio while a policy learns: all of it by the public API."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import signal
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+pytest.importorskip("gymnasium", reason="the extra control is not installed")
+
+from accord.control.clip_learning import ClipLearning
+from accord.control.people import Heard, StudioJudges, open_project
+from accord.control.settings import ClipLearningSettings
+from accord.control.watchers import SimulatedWatcher
+from accord.errors import ConfigError
+from accord.feedback.records import Comparison
+from accord.learning.session import LocalSession
+from accord.seeds import generator
+from accord.studio.client import Client
+from accord.studio.people import accounts, api_tokens
+from accord.studio.projects.incoming import BadItem, checked
+from accord.studio.projects.settings import ProjectSettings
+from accord.studio.projects.training import RewardLearned, learned_so_far
+from accord.studio.storage.database import Database, open_database
+from accord.studio.web.app import StudioConfig, create_app
+from listening import listening
+
+SMALL: dict[str, Any] = {
+    "environment": "Pendulum-v1", "episode_steps": 40, "steps": 1200, "comparisons": 12, "horizon": "fixed",
+    "first_comparisons": 6, "rounds": 2, "asked_until": 0.7, "clip": 10, "points": 1, "evaluation": 2,
+    "policy": {"environments": 2, "rollout": 80, "minibatch": 80, "hidden": 8, "epochs": 1},
+    "reward": {"hidden": 8, "first_steps": 4, "round_steps": 2},
+}  # fmt: skip
+
+
+def owner(db: Database) -> str:
+    """The token of the house's owner."""
+    account = db.transact(
+        lambda session: accounts.create_account(session, "olga", "-", "owner", db.now(), None).id
+    )
+    visitor = accounts.Visitor(account, "p-olga", "olga", "owner", "en", "", "")
+    return api_tokens.issue_token(db, visitor, "test", api_tokens.SCOPES, None)
+
+
+def upper(item: dict[str, Any]) -> dict[str, Any]:
+    """Prefers the clip in which the pendulum's tip is higher, as the poses show it."""
+    heights = [
+        sum(frame[3] for frame in option["content"]["drawing"]["frames"])
+        for option in item["options"]
+    ]
+    if heights[0] == heights[1]:
+        return {"tie": True}
+    return {"preferred": "12"[heights[1] > heights[0]]}
+
+
+def learning(folder: Path, db: Database, pause: Any, said: list[str]) -> tuple[ClipLearning, int]:
+    settings = ClipLearningSettings.model_validate(SMALL)
+    project, _ = open_project(db, "here", folder / "studio.json", "robots", settings.question)
+    people = StudioJudges(db, project, settings.question, pause)
+    return ClipLearning(settings, 5, folder, say=said.append, people=people), project
+
+
+def test_people_teach_a_policy_through_the_api_while_it_learns(tmp_path: Path) -> None:
+    """Judged by poses alone; it waits where the schedule says so; what is learned is told."""
+    place = tmp_path / "studio.db"
+    with closing(open_database(place)) as db, listening(create_app(StudioConfig(db))) as there:
+        boss, waited, said = Client(there.url, owner(db)), list[tuple[int, int]](), list[str]()
+
+        def pause(settled: int, due: int) -> None:
+            waited.append((settled, due))
+            bot = boss.make_bot("robots", f"bot-{len(waited)}")["token"]
+            Client(there.url, bot).judge("robots", upper, most=4)
+
+        learner, project = learning(tmp_path, db, pause, said)
+        session = LocalSession()
+        learner.run(session)
+        # Six first; then not more than one round of three behind.
+        assert waited == [(0, 6), (4, 6), (6, 9)]
+        assert "3 comparisons asked, of rollout 5" in said
+        assert said[-1] == "2 comparisons were never answered"
+        records = learner.records
+        arms = [record.meta["selected_by"] for record in records]
+        assert (arms[:6], set(arms[6:])) == (["random"] * 6, {"random", "active"})
+        for record in records:  # what was judged is kept, as it was shown
+            clips = [learner.store.clip(option.content) for option in record.options]  # type: ignore[arg-type]
+            heights = [float(clip.observation_TO[:, 0].sum()) for clip in clips]
+            best = record.options[heights[1] > heights[0]].id
+            assert record.choice == Comparison(preferred=best), heights
+        with db.read() as reading:
+            told = learned_so_far(reading, project)
+        assert [(one.asked, one.answered, one.held_out) for one in told] == [(6, 6, 0), (12, 10, 1)]
+        asked = [(row["comparisons"], row["comparisons_asked"]) for row in session.history]
+        assert asked == [(6, 6), (6, 6), (6, 9), (6, 9), (10, 12), (10, 12), (10, 12)]
+
+
+class Bystander:
+    """Has judged everything as soon as it is asked, from what is shown."""
+
+    def __init__(self, db: Database, project: int) -> None:
+        self.seen: list[dict[str, Any]] = []
+        self.inner = StudioJudges(db, project, "Which?", lambda *_: None)
+        self.told: list[RewardLearned] = []
+
+    def standing(self, rollout: int) -> int:
+        return self.inner.standing(rollout)
+
+    def ask(self, rollout: int, asked: Any, drawings: Any) -> None:
+        self.seen += drawings.values()
+        self.inner.ask(rollout, asked, drawings)
+        self.records = getattr(self, "records", []) + SimulatedWatcher("Which?", 1.0).judge(asked, generator(rollout, "by"))  # fmt: skip
+
+    def heard(self) -> Heard:
+        return Heard(self.records, self.inner.heard().asked, len(self.records))
+
+    def pause(self, settled: int, due: int) -> None:
+        raise AssertionError("everything was judged")
+
+    def tell(self, learned: RewardLearned) -> None:
+        self.told.append(learned)
+
+
+def test_an_environment_without_poses_is_seen_by_its_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    more = {"environment": "user_environments:Shown-v0", "horizon": "floor"}
+    settings = ClipLearningSettings.model_validate(SMALL | more)
+    with closing(open_database(tmp_path / "studio.db")) as db:
+        project, _ = open_project(db, "here", tmp_path / "studio.json", "robots", "Which?")
+        people = Bystander(db, project)
+        learner = ClipLearning(settings, 5, tmp_path, people=people)
+        learner.run(LocalSession())
+    assert people.told[-1].judgements == 12
+    for shown in people.seen:
+        assert (shown["kind"], shown["width"], shown["height"], shown["dt"]) == ("frames", 150, 100, 0.1)  # fmt: skip
+    sheet = np.asarray(Image.open(io.BytesIO(base64.b64decode(people.seen[0]["sheet"]))))
+    piece = learner.store.clip(learner.records[0].options[0].content)  # type: ignore[arg-type]
+    for number in range(people.seen[0]["count"]):  # the brightness of each is where it was
+        row, column = divmod(number, people.seen[0]["columns"])
+        brightness = sheet[row * 100 + 50, column * 150 + 75].mean()
+        assert brightness == pytest.approx(
+            np.clip(100 + 100 * piece.observation_TO[number, 0], 0, 255), abs=6
+        )
+    for name, said in (("Walk", "cannot be shown: it has no poses"), ("Misdrawn", "renders float64")):  # fmt: skip
+        broken = settings.model_copy(update={"environment": f"user_environments:{name}-v0"})
+        with pytest.raises(ConfigError, match=said):
+            ClipLearning(broken, 5, tmp_path / name, people=people).run(LocalSession())
+
+
+def test_a_run_whose_project_is_gone_says_so(tmp_path: Path) -> None:
+    for name in ("one.db", "other.db"):
+        with closing(open_database(tmp_path / name)) as db:
+            if name == "one.db":
+                made = open_project(db, name, tmp_path / "studio.json", "robots", "Which?")
+                assert open_project(db, name, tmp_path / "studio.json", "x", "y") == made
+                continue
+            with pytest.raises(ConfigError, match=r"'robots', in which .* is not in other.db"):
+                open_project(db, name, tmp_path / "studio.json", "robots", "Which?")
+
+
+@pytest.mark.parametrize(
+    ("drawing", "said"),
+    [
+        ({"kind": "poses", "dt": 0.1, "limbs": [0.1], "frames": [[1, 2, 3]]}, "pose 0 has 3 numbers for 1 limbs"),
+        ({"kind": "poses", "dt": 0, "limbs": [0.1], "frames": [[1, 2, 3, 4]]}, "greater than 0"),
+        ({"kind": "poses", "dt": 0.1, "limbs": [float("nan")], "frames": [[1, 2, 3, 4]]}, "finite"),
+        ({"kind": "frames", "dt": 0.1, "sheet": "<svg>", "type": "image/png", "width": 1, "height": 1, "columns": 1, "count": 1}, "not base64"),
+        ({"kind": "frames", "dt": 0.1, "sheet": "PHN2Zz4=", "type": "image/png", "width": 1, "height": 1, "columns": 1, "count": 1}, "no image/png"),
+        (None, "give its drawing"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_drawn_is_no_item(drawing: Any, said: str) -> None:
+    settings = ProjectSettings(name="n", task="clips")
+    row = {"options": [{"content": {"episode": e, "start": 0, "stop": 1}, "drawing": drawing} for e in "ab"]}  # fmt: skip
+    with pytest.raises(BadItem, match=said):
+        checked(row, settings)
+
+
+@pytest.mark.slow
+def test_nothing_judged_is_lost_when_trainer_and_studio_are_killed(tmp_path: Path) -> None:
+    """kill -9 while people judge; they go on meanwhile, the studio is started anew, the run goes
+    on, and nobody is asked twice."""
+    place = tmp_path / "studio.db"
+    stage = SMALL | {"kind": "learn_from_clips", "people": "studio", "ahead": 0}
+    stage["studio"] = {"database": str(place), "project": "robots", "every_seconds": 0.3}
+    stage["checkpoints"] = {"every_steps": 1}
+    recipe = tmp_path / "small.yaml"
+    recipe.write_text(yaml.safe_dump({"name": "small", "seed": 3, "stages": {"learn": stage}}))
+    folder = tmp_path / "run"
+
+    def train(*how: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "accord.cli", "run", *how]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+    def judge(url: str, token: str, most: int) -> list[str]:
+        """Answers of as many items as people come to."""
+        client, given = Client(url, token), list[str]()
+        deadline = time.monotonic() + 120
+        while len(given) < most and time.monotonic() < deadline:
+            item = client.next_item("robots")["item"]
+            if item is None:
+                time.sleep(0.3)
+                continue
+            given.append(client.submit("robots", item, upper(item))["answer_id"])
+        return given
+
+    with closing(open_database(place)) as db:
+        boss = owner(db)
+        trainer = train(str(recipe), "--out", str(folder))
+        with listening(create_app(StudioConfig(db))) as there:
+            deadline = time.monotonic() + 120
+            while not any(p["slug"] == "robots" for p in Client(there.url, boss).projects()):
+                assert trainer.poll() is None, trainer.communicate()[0].decode()
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            bot = Client(there.url, boss).make_bot("robots", "bot")["token"]
+            given = judge(there.url, bot, 7)  # one of the second asking: a checkpoint is behind it
+            trainer.send_signal(signal.SIGKILL)
+            trainer.communicate()
+            given += judge(there.url, bot, 1)
+    with closing(open_database(place)) as db, listening(create_app(StudioConfig(db))) as there:
+        trainer = train("--resume", str(folder))
+        given += judge(there.url, bot, 4)
+        told = trainer.communicate(timeout=120)[0].decode()
+        assert trainer.returncode == 0, told
+        assert Client(there.url, bot).next_item("robots")["reason"] == "done"
+        items = list(Client(there.url, boss).items("robots"))
+    rows = (folder / "stages/01-learn/feedback.jsonl").read_text().splitlines()
+    assert [json.loads(row)["id"] for row in rows] == given
+    assert len(items) == len(given) == 12
