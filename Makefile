@@ -8,7 +8,7 @@ WORKERS ?= 2
 # Simulations on large arrays give memory back and fetch it again all the time, a third of their time; glibc keeps it so.
 KEEP_MEMORY := MALLOC_TRIM_THRESHOLD_=1073741824 MALLOC_MMAP_THRESHOLD_=268435456 MALLOC_TOP_PAD_=67108864
 
-.PHONY: quickstart test programs test-fast lint docs bench coverage mutants clean
+.PHONY: quickstart control test programs test-fast lint docs bench coverage mutants clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("accord needs Python 3.11 or newer; try make PYTHON=python3.12") if sys.version_info < (3, 11) else None'
@@ -19,6 +19,13 @@ $(STAMP): pyproject.toml constraints.txt
 
 quickstart: $(STAMP)  ## the whole loop on movie reviews: about seven minutes on two cores
 	$(BIN)/accord run quickstart
+
+# Without the tools of developers: what a user installs.
+control:  ## the extra, and the backflip from 900 comparisons: about four minutes
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[control]"
+	$(BIN)/accord run backflip
 
 # The commands that tests start need not compile the package again: bytecode is written whatever the shell says.
 test: $(STAMP) programs  ## the whole test suite

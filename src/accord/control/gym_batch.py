@@ -47,35 +47,10 @@ class GymBatch:
         self._environments = [self._made(limit, rendered) for _ in range(count)]
         spec = self._environments[0].spec
         self.limit: int | None = limit or (spec.max_episode_steps if spec is not None else None)
-        space = self._environments[0].observation_space
-        self.observation_size = self._observation_size(space)
-        self.actions = self._action_form(self._environments[0].action_space)
+        first = self._environments[0]
+        self.observation_size = flat_size(self._gym, name, first.observation_space)
+        self.actions = action_form(self._gym, name, first.action_space)
         self._seen_NO = np.zeros((count, self.observation_size))
-
-    def _observation_size(self, space: Any) -> int:
-        spaces = self._gym.spaces
-        if isinstance(space, spaces.Box):
-            return int(np.prod(space.shape))
-        if isinstance(space, spaces.Discrete):
-            return int(space.n)
-        raise _unsupported(self.name, "observes", space)
-
-    def _action_form(self, space: Any) -> ActionForm:
-        spaces = self._gym.spaces
-        if isinstance(space, spaces.Discrete):
-            none = np.zeros(0)
-            return ActionForm("discrete", int(space.n), none, none)
-        if isinstance(space, spaces.Box):
-            low, high = (
-                np.asarray(end, dtype=np.float64).ravel() for end in (space.low, space.high)
-            )
-            if not (np.isfinite(low).all() and np.isfinite(high).all()):
-                raise ConfigError(
-                    f"actions of {self.name} have no bounds: {space}",
-                    "give its Box finite bounds (gymnasium.wrappers.RescaleAction does)",
-                )
-            return ActionForm("box", len(low), low, high)
-        raise _unsupported(self.name, "takes", space)
 
     def reset(self, rows_R: Index, rng: np.random.Generator, elsewhere: float = 0.0) -> None:
         """See `EnvironmentBatch.reset`. Raises ConfigError where other starts are asked for."""
@@ -159,11 +134,40 @@ class GymBatch:
         return action_A.reshape(space.shape).astype(space.dtype)
 
     def _flat(self, seen: Any) -> Array:
-        space = self._environments[0].observation_space
-        if isinstance(space, self._gym.spaces.Discrete):
-            one_hot: Array = np.eye(self.observation_size)[int(seen) - int(space.start)]
-            return one_hot
-        return np.asarray(seen, dtype=np.float64).ravel()
+        return flat(self._gym, self._environments[0].observation_space, seen)
+
+
+def flat_size(gym: Any, name: str, space: Any) -> int:
+    """Numbers of an observation, flat. Raises ConfigError for a space that is not supported."""
+    if isinstance(space, gym.spaces.Box):
+        return int(np.prod(space.shape))
+    if isinstance(space, gym.spaces.Discrete):
+        return int(space.n)
+    raise _unsupported(name, "observes", space)
+
+
+def flat(gym: Any, space: Any, seen: Any) -> Array:
+    """An observation as numbers; one of a Discrete space as a one at its place."""
+    if isinstance(space, gym.spaces.Discrete):
+        one_hot: Array = np.eye(int(space.n))[int(seen) - int(space.start)]
+        return one_hot
+    return np.asarray(seen, dtype=np.float64).ravel()
+
+
+def action_form(gym: Any, name: str, space: Any) -> ActionForm:
+    """What an environment takes. Raises ConfigError for a space that is not supported."""
+    if isinstance(space, gym.spaces.Discrete):
+        none = np.zeros(0)
+        return ActionForm("discrete", int(space.n), none, none)
+    if isinstance(space, gym.spaces.Box):
+        low, high = (np.asarray(end, dtype=np.float64).ravel() for end in (space.low, space.high))
+        if not (np.isfinite(low).all() and np.isfinite(high).all()):
+            raise ConfigError(
+                f"actions of {name} have no bounds: {space}",
+                "give its Box finite bounds (gymnasium.wrappers.RescaleAction does)",
+            )
+        return ActionForm("box", len(low), low, high)
+    raise _unsupported(name, "takes", space)
 
 
 def _made(gym: Any, name: str, limit: int | None, mode: dict[str, str]) -> Any:
