@@ -13,6 +13,7 @@ from accord import __version__
 from accord.cli.asking import asking_options, budget_options
 from accord.cli.completing import complete_override, complete_recipe, script
 from accord.cli.constitution_commands import constitution
+from accord.cli.control_commands import control
 from accord.cli.sources import source as source_argument
 from accord.cli.studio_commands import SHAPES, studio
 from accord.cli.terminal import guarded
@@ -1536,6 +1537,7 @@ def feedback_plan(
 
 main.add_command(studio)
 main.add_command(constitution)
+main.add_command(control)
 
 
 @main.command()

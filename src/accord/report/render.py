@@ -81,7 +81,7 @@ def filled(template: str, variables: dict[str, Any], *scripts: str) -> str:
     environment.filters |= {"estimate": _estimate, "percent": _percent, "duration": duration}
     environment.globals["z95"] = Z95
     variables |= {
-        "figures": _script_json(variables["figures"]),
+        "figures": script_json(variables["figures"]),
         "plotly": _asset("plotly-basic.min.js"),
         "page_script": Markup("\n").join(map(_asset, scripts)),
     }
@@ -245,7 +245,7 @@ class _Page:
         drawn = any(act["poses"] for act in acts)
         return {
             "acts": acts,
-            "poses": _script_json([act["poses"] for act in acts]) if drawn else None,
+            "poses": script_json([act["poses"] for act in acts]) if drawn else None,
         }
 
     def _training(self) -> dict[str, Any]:
@@ -266,7 +266,7 @@ class _Page:
         }
 
 
-def _script_json(value: Any) -> Markup:
+def script_json(value: Any) -> Markup:
     """JSON that is safe inside a script element: no `</script>`, no comment openers, no line
     separators."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False)

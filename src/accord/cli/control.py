@@ -1,0 +1,129 @@
+"""`accord control`: episodes in and out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from accord.cli.terminal import print_table, safe_text
+from accord.control.environments import EnvironmentBatch
+from accord.control.episodes import Episode, EpisodeStore
+from accord.control.making import make
+from accord.control.poses import pose_drawing
+from accord.control.recording import at_random, record, recorded_where, replay
+from accord.control.rollouts import Act
+from accord.errors import ConfigError, DataError
+from accord.feedback.messages import Clip
+from accord.report.clips import clips_page
+from accord.statistics.means import student_mean
+
+RANDOM = "random"
+POLICY = "policy.safetensors"
+
+
+def write_episodes(
+    environment: str,
+    out: Path,
+    policy: str,
+    count: int,
+    limit: int | None,
+    seed: int,
+    greedy: bool,
+    elsewhere: float,
+) -> None:
+    """Record episodes into a new store, and say how they went."""
+    if EpisodeStore(out).blocks:
+        raise ConfigError(f"{out} holds episodes already", "name a new folder")
+    environments = recorded_where(environment, count, limit)
+    found = record(
+        environments, _policy(policy, environments, greedy), count, seed, elsewhere=elsewhere
+    )
+    if found.unfinished:
+        click.echo(f"{found.unfinished:,} episodes had no end, and are left out: give --limit")
+    if not found.episodes:
+        raise DataError(f"no episode of {environment} ended", "give --limit, in steps")
+    EpisodeStore(out).append(found.episodes)
+    steps = [float(one.steps) for one in found.episodes]
+    paid = [float(one.reward_T.sum()) for one in found.episodes]
+    click.echo(f"{len(steps):,} episodes of {environment}, {sum(steps):,.0f} steps, in {out}")
+    click.echo(f"an episode: {_mean(steps)} steps, paid {_mean(paid)}")
+
+
+def _mean(values: Sequence[float]) -> str:
+    return str(student_mean(values) or f"{values[0]:.3g}")
+
+
+def _policy(name: str, environments: EnvironmentBatch, greedy: bool) -> Act:
+    if name == RANDOM:
+        if greedy:
+            raise ConfigError("--greedy with a random policy", "leave it out")
+        return at_random(environments.actions)
+    from accord.control.leaving import saved_policy
+
+    path = Path(name)
+    if path.is_dir():
+        path = _only(sorted(path.glob(f"**/{POLICY}")), path, f"{POLICY} of an acting policy")
+    return saved_policy(path, environments.observation_size, environments.actions, greedy)
+
+
+def _only(found: Sequence[Path], place: Path, what: str) -> Path:
+    if len(found) != 1:
+        several = f": {', '.join(map(str, found))}" if found else ""
+        raise ConfigError(
+            f"{place} holds {len(found)} {what}{several}", "name the one that is meant"
+        )
+    return found[0]
+
+
+def _store(place: Path) -> EpisodeStore:
+    """Of a folder of blocks, or of the run that it is in."""
+    if not place.is_dir():
+        raise ConfigError(f"there is no folder {place}", "name a store of episodes, or a run")
+    blocks = sorted({block.parent for block in place.glob("**/block-*.safetensors")})
+    return EpisodeStore(_only(blocks, place, "stores of episodes"))
+
+
+def replay_episodes(place: Path, named: Sequence[str]) -> None:
+    """Take every step again, and say how far what follows lies from what is stored."""
+    store = _store(place)
+    rows = []
+    for name in named or store.ids:
+        found = replay(store.episode(name))
+        apart = (found.state, found.observation, found.reward)
+        rows.append((safe_text(name), f"{found.steps:,}", *(f"{one:.2g}" for one in apart)))
+    columns = ("episode", "steps", "state", "observation", "reward")
+    print_table(columns, rows, right=columns[1:])
+    exact = sum(all(one == "0" for one in row[2:]) for row in rows)
+    click.echo(f"{exact:,} of {len(rows):,} episodes are the same again, to the bit")
+
+
+def render_episodes(place: Path, out: Path, named: Sequence[str], most: int) -> None:
+    """Write a page on which episodes, or clips of them, can be played."""
+    store = _store(place)
+    asked = [_clip(store, one) for one in named or store.ids[:most]]
+    if not named and len(store) > most:
+        click.echo(f"the first {most:,} of {len(store):,} episodes: --clip names others")
+    environments: dict[str, EnvironmentBatch] = {}
+    clips = []
+    for episode in asked:
+        name = episode.environment
+        batch = environments.setdefault(name, environments.get(name) or make(name, 1))
+        last = episode.first_step + episode.steps
+        said = f"{episode.id}, steps {episode.first_step} to {last}: paid"
+        clips.append((f"{said} {episode.reward_T.sum():.3g}", pose_drawing(episode, batch)))
+    click.echo(str(clips_page(out, store.folder.name, ", ".join(environments), clips)))
+
+
+def _clip(store: EpisodeStore, named: str) -> Episode:
+    """EPISODE, or EPISODE:START:STOP."""
+    name, *ends = named.split(":")
+    if not ends:
+        return store.episode(name)
+    if len(ends) != 2 or not all(end.isdigit() for end in ends):
+        raise ConfigError(f"--clip {named}", "write EPISODE, or EPISODE:START:STOP in steps")
+    start, stop = map(int, ends)
+    if start >= stop:
+        raise ConfigError(f"--clip {named} has no steps", "the stop comes after the start")
+    return store.clip(Clip(episode=name, start=start, stop=stop))

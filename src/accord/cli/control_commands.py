@@ -1,0 +1,96 @@
+"""`accord control`: episodes of agents that act. Only click is imported here, as in main.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from accord.cli.terminal import guarded
+
+FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+@click.group()
+def control() -> None:
+    """Episodes of agents that act: record them, go through them again, look at them."""
+
+
+@control.command("record")
+@click.argument("environment")
+@click.argument("out", type=FOLDER)
+@click.option(
+    "--policy",
+    default="random",
+    show_default=True,
+    metavar="RUN|FILE",
+    help="Whose: a run's, or its policy.safetensors; random takes every action equally often.",
+)
+@click.option(
+    "--episodes", default=10, show_default=True, type=click.IntRange(1), help="Whole ones."
+)
+@click.option(
+    "--limit", type=click.IntRange(1), help="Steps of an episode; else the environment's."
+)
+@click.option(
+    "--elsewhere",
+    default=0.0,
+    show_default=True,
+    type=click.FloatRange(0, 1),
+    help="Share that begins at another of the environment's starts, such as in the air.",
+)
+@click.option("--greedy", is_flag=True, help="The likeliest action, without noise.")
+@click.option("--seed", default=0, show_default=True)
+@guarded
+def control_record(
+    environment: str,
+    out: Path,
+    policy: str,
+    episodes: int,
+    limit: int | None,
+    elsewhere: float,
+    greedy: bool,
+    seed: int,
+) -> None:
+    """Record episodes of ENVIRONMENT into the new folder OUT: observations, actions, rewards, ends,
+    physics states (accord.control.episodes.EpisodeStore).
+
+    \b
+    accord control record CartPole-v1 episodes --episodes 100
+    accord control record accord:Backflip flips --policy runs/backflip-… --episodes 20
+    """
+    from accord.cli.control import write_episodes
+
+    write_episodes(environment, out, policy, episodes, limit, seed, greedy, elsewhere)
+
+
+@control.command("replay")
+@click.argument("store", type=FOLDER)
+@click.option("--episode", multiple=True, help="This one; may be given several times. Else all.")
+@guarded
+def control_replay(store: Path, episode: tuple[str, ...]) -> None:
+    """Take every step of the episodes in STORE (or in a run) again, from its physics state by its
+    action, and compare what follows with what is stored. States of another physics are refused."""
+    from accord.cli.control import replay_episodes
+
+    replay_episodes(store, episode)
+
+
+@control.command("render")
+@click.argument("store", type=FOLDER)
+@click.argument("out", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--clip",
+    "clips",
+    multiple=True,
+    metavar="EPISODE[:START:STOP]",
+    help="This episode, or these steps of it; may be given several times.",
+)
+@click.option("--most", default=12, show_default=True, type=click.IntRange(1), help="Episodes.")
+@guarded
+def control_render(store: Path, out: Path, clips: tuple[str, ...], most: int) -> None:
+    """Write a page OUT (.html) on which episodes of STORE (or of a run) can be played, slowed and
+    looked through: planar robots and Gymnasium's classic tasks."""
+    from accord.cli.control import render_episodes
+
+    render_episodes(store, out, clips, most)

@@ -1,0 +1,131 @@
+"""Episodes recorded from a policy, and gone through again from their physics states.
+
+Suffixes: T steps, N environments, A numbers of an action.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+
+from accord.control.clip_learning import pieces_of
+from accord.control.environments import ActionForm, EnvironmentBatch
+from accord.control.episodes import Episode, check_physics
+from accord.control.making import make
+from accord.control.mujoco_batch import MujocoBatch
+from accord.control.rollouts import Act, Steps, Walker
+from accord.errors import DataError
+from accord.seeds import generator
+from accord.statistics.intervals import Array
+
+SIDE_BY_SIDE, CHUNK = 16, 100
+"""Environments at most; steps between two looks at what has ended."""
+
+
+def at_random(form: ActionForm) -> Act:
+    """A policy that takes every action equally often."""
+
+    def act(seen_NO: Array, rng: np.random.Generator) -> tuple[Array, Array]:
+        count = len(seen_NO)
+        if form.kind == "discrete":
+            log_p = -np.log(form.size)
+            action_NA = rng.integers(form.size, size=(count, 1)).astype(np.float64)
+            return action_NA, np.full(count, log_p)
+        log_p = -float(np.log(form.high_A - form.low_A).sum())
+        return rng.uniform(form.low_A, form.high_A, (count, form.size)), np.full(count, log_p)
+
+    return act
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """episodes: whole ones; unfinished: that had not ended after `most` steps, and are left out."""
+
+    episodes: list[Episode]
+    unfinished: int
+
+
+def record(
+    environments: EnvironmentBatch,
+    act: Act,
+    count: int,
+    seed: int,
+    most: int = 10_000,
+    elsewhere: float = 0.0,
+) -> Recorded:
+    """`count` whole episodes, as many from each environment as from the others: the first ones to
+    end anywhere would be the short ones. most: steps of each environment."""
+    walker, rng = Walker(environments), generator(seed, "record")
+    walker.begin(rng, elsewhere)
+    share_N = np.full(environments.count, count // environments.count)
+    share_N[: count % environments.count] += 1
+    steps = walker.walk(act, min(CHUNK, most), rng, elsewhere)
+    while (steps.ended_TN.sum(0) < share_N).any() and (left := most - len(steps.reward_TN)):
+        steps = _joined(steps, walker.walk(act, min(CHUNK, left), rng, elsewhere))
+    found: list[list[Episode]] = [[] for _ in range(environments.count)]
+    for (n, _, _), episode in zip(
+        steps.pieces(), pieces_of(steps, f"{seed}", seed, environments), strict=True
+    ):
+        ended = episode.terminated_T[-1] or episode.truncated_T[-1]
+        if ended and len(found[n]) < share_N[n]:
+            found[n].append(episode)
+    kept = [episode for own in found for episode in own]
+    return Recorded(kept, count - len(kept))
+
+
+def _joined(first: Steps, then: Steps) -> Steps:
+    """Two walks, one after the other."""
+    both = {
+        field.name: np.concatenate([getattr(first, field.name), getattr(then, field.name)])
+        for field in fields(Steps)
+        if field.name != "begun_N" and getattr(first, field.name) is not None
+    }
+    return replace(first, **both)
+
+
+def recorded_where(environment: str, count: int, limit: int | None = None) -> EnvironmentBatch:
+    """Environments for `record`. Raises ConfigError as `make` does."""
+    return make(environment, min(count, SIDE_BY_SIDE), limit)
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """How far states, observations and rewards lie from what was stored, at most."""
+
+    steps: int
+    state: float
+    observation: float
+    reward: float
+
+    @property
+    def exact(self) -> bool:
+        return self.state == self.observation == self.reward == 0
+
+
+def replay(episode: Episode) -> Replayed:
+    """Take every step of an episode again, from its stored state by its stored action. Raises
+    DataError for an episode without states, or whose physics is not the one at hand; ConfigError as
+    `make` does."""
+    if episode.state_TS is None:
+        check_physics(episode, episode.environment, episode.physics)  # says so
+    batch = make(episode.environment, episode.steps)
+    check_physics(episode, batch.name, batch.physics)
+    if not isinstance(batch, MujocoBatch) or episode.state_TS is None:
+        raise DataError(
+            f"the state of {episode.environment} cannot be set", "replay an accord: environment"
+        )
+    batch.set_states(np.arange(episode.steps), episode.state_TS[:-1])
+    stepped = batch.step(episode.action_TA)
+    states = batch.states()
+    assert states is not None  # they were set
+    return Replayed(
+        episode.steps,
+        _apart(states, episode.state_TS[1:]),
+        _apart(stepped.observation_NO, episode.observation_TO[1:]),
+        _apart(stepped.reward_N, episode.reward_T),
+    )
+
+
+def _apart(one: Array, other: Array) -> float:
+    return float(np.abs(one - other).max())
