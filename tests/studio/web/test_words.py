@@ -21,7 +21,7 @@ from accord.studio.projects.settings import TASKS
 ROOT = Path(str(resources.files("accord.studio")))
 GROUPS = "nav|said|error|login|password|openid|join|home|limit|guideline|questions|new|settings|people|house|person|role|state|scope|me|work|skip|key|task|quality"
 COMPOSED = re.compile(
-    r"(said|limit|role|state|scope|skip)\.|task\.(name|about|question|step|strength|missing)\.|me\.attribute\.|work\.(role|nothing|assist)\.|work\.model_|new\.critique\.|quality\.(tab|purpose|item|answer|goal)\.|settings\.(pause|resume|archive)|openid\.(down|refused|cancelled|stale|unknown)|join\.unneeded\.|person\.(way\.|goes_|stays_)"
+    r"(said|limit|role|state|scope|skip)\.|task\.(name|about|question|step|strength|missing)\.|me\.attribute\.|work\.(role|nothing|assist)\.|work\.model_|new\.critique\.|quality\.(tab|purpose|item|answer|goal|arm|assisted|less)\.|settings\.(pause|resume|archive)|openid\.(down|refused|cancelled|stale|unknown)|join\.unneeded\.|person\.(way\.|goes_|stays_)"
 )
 
 

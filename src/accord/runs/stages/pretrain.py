@@ -63,7 +63,9 @@ class PretrainConfig(TrainingConfig, PretrainingSettings):
             raise ValueError(f"hidden {self.hidden} is not a multiple of heads {self.heads}")
         if self.model is None and self.lora is not None:
             raise ValueError("lora adapts a model, and a new one is made: set model or no lora")
-        if self.model is not None and (given := sorted(self.model_fields_set & {*SHAPE})):
+        fields = type(self).model_fields  # a recipe as it was run names all settings
+        given = [name for name in SHAPE if getattr(self, name) != fields[name].default]
+        if self.model is not None and given:
             raise ValueError(f"{given[0]} is the shape of a new model, and model has its own")
         if self.lora is not None and self.feedback and self.feedback.objective == "conditional":
             raise ValueError("conditional training adds tags, which lora would freeze")
