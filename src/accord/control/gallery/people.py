@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from accord.control.gallery.policies import at_random, best_for
+from accord.control.gallery.policies import best_for, ends
 from accord.control.gallery.world import GalleryWorld
-from accord.control.tabular.mdp import Mask, optimal_q, sample
+from accord.control.tabular.mdp import Mask, sample
 from accord.feedback.choice_model import decided_p
 from accord.learning.judgements import JudgedGroup
 from accord.learning.linear_reward import fit_linear_reward, soft_pair
@@ -46,10 +46,8 @@ class Spectator:
     def first_better(self, world: GalleryWorld, first_ME: Array, second_ME: Array) -> Array:
         """P(the first is preferred) of episodes with these events: [M]."""
         found, seen_E = world.unrolled, world.unrolled.weights(world.seen)
-        seen_SA = found.reward(world.seen)
-        top = float(found.mdp.start_S @ optimal_q(found.mdp, seen_SA).max(1))
-        span = top - found.mdp.value(seen_SA, at_random(found))
-        gap_M = self.rationality * (first_ME - second_ME) @ seen_E / max(span, 1e-9)
+        low, high = ends(found, found.reward(world.seen))
+        gap_M = self.rationality * (first_ME - second_ME) @ seen_E / max(high - low, 1e-9)
         p_M: Array = (1 - self.lapse) * decided_p(gap_M) + self.lapse / 2
         return p_M
 

@@ -9,7 +9,14 @@ from __future__ import annotations
 import numpy as np
 
 from accord.control.gallery.world import END, GalleryWorld, Unrolled
-from accord.control.tabular.mdp import best_actions, boltzmann, optimal_q, soft_q, uniform
+from accord.control.tabular.mdp import (
+    best_actions,
+    best_value,
+    boltzmann,
+    optimal_q,
+    soft_q,
+    uniform,
+)
 from accord.statistics.intervals import Array
 
 BY_CHANCE = 0.3
@@ -23,6 +30,12 @@ IMPACT = 2.0
 def at_random(found: Unrolled) -> Array:
     """Each action equally often: [S, A]; all that a reward from no comparison says."""
     return np.full((found.mdp.states, found.mdp.actions), 1 / found.mdp.actions)
+
+
+def ends(found: Unrolled, reward_SA: Array) -> tuple[float, float]:
+    """What acting at random and what the best policy are worth at the start: the 0 and the whole of
+    what there is to gain."""
+    return found.mdp.value(reward_SA, at_random(found)), best_value(found.mdp, reward_SA)
 
 
 def best_for(found: Unrolled, reward_SA: Array) -> Array:
@@ -55,8 +68,7 @@ def kept_near(world: GalleryWorld, near_SA: Array) -> Array:
     """
     found = world.unrolled
     written_SA = found.reward(world.written)
-    top = found.mdp.start_S @ optimal_q(found.mdp, written_SA).max(1)
-    gain = float(top - found.mdp.value(written_SA, near_SA))
+    gain = best_value(found.mdp, written_SA) - found.mdp.value(written_SA, near_SA)
     rationality = 1 / (PRICE * max(gain, 1e-6))
     q_SA = soft_q(found.mdp, written_SA + np.log(near_SA) / rationality, rationality)
     found_SA: Array = np.exp(boltzmann(q_SA, rationality))
@@ -79,5 +91,5 @@ def reachable_kept(world: GalleryWorld) -> Array:
         reached_SS[found.states.index(END)] = True
     still_SAS = moves_SAS @ reached_SS.astype(np.float64)
     lost_SA = np.maximum(0.0, still_SAS[:, :1] - still_SAS).mean(2)
-    top = abs(float(found.mdp.start_S @ optimal_q(found.mdp, written_SA).max(1)))
+    top = abs(best_value(found.mdp, written_SA))
     return best_for(found, written_SA - IMPACT * top * lost_SA)

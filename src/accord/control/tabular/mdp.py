@@ -209,6 +209,11 @@ def boltzmann(q_SA: Array, rationality: float) -> Array:
     return found
 
 
+def best_value(mdp: FiniteMdp, reward_SA: Array, allowed_SA: Mask | None = None) -> float:
+    """What the best policy is worth at the start; allowed_SA: as for `optimal_q`."""
+    return float(mdp.start_S @ optimal_q(mdp, reward_SA, allowed_SA).max(1))
+
+
 def best_actions(q_SA: Array) -> Mask:
     """Which actions are as good as any: [S, A]."""
     found: Mask = q_SA >= q_SA.max(1, keepdims=True) - TIE * _size(q_SA)

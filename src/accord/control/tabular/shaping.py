@@ -14,8 +14,8 @@ import numpy as np
 
 from accord.control.tabular.mdp import (
     FiniteMdp,
-    Mask,
     best_actions,
+    best_value,
     evaluate_finite,
     finite_q,
     optimal_q,
@@ -46,9 +46,9 @@ def regret(mdp: FiniteMdp, true_SA: Array, other_SA: Array) -> Regret:
     """Of the policies that are optimal for `other_SA`. Zero where all policies are worth the
     same."""
     best_SA = optimal_q(mdp, true_SA)
-    top, bottom = float(mdp.start_S @ best_SA.max(1)), -_top(mdp, -true_SA)
+    top, bottom = float(mdp.start_S @ best_SA.max(1)), -best_value(mdp, -true_SA)
     chosen_SA = best_actions(optimal_q(mdp, other_SA))
-    reached = _top(mdp, true_SA, chosen_SA), -_top(mdp, -true_SA, chosen_SA)
+    reached = best_value(mdp, true_SA, chosen_SA), -best_value(mdp, -true_SA, chosen_SA)
     moved = float((chosen_SA & ~best_actions(best_SA)).any(1).mean())
     least, most = (share_lost(top, bottom, value) for value in reached)
     return Regret(least, most, moved)
@@ -56,7 +56,7 @@ def regret(mdp: FiniteMdp, true_SA: Array, other_SA: Array) -> Regret:
 
 def best_and_worst(mdp: FiniteMdp, true_SA: Array) -> tuple[float, float]:
     """Values at the start of the best policy and of the worst."""
-    return _top(mdp, true_SA), -_top(mdp, -true_SA)
+    return best_value(mdp, true_SA), -best_value(mdp, -true_SA)
 
 
 def share_lost(top: float, bottom: float, value: float) -> float:
@@ -81,7 +81,3 @@ def horizon_regret(
     )
     reached = float(mdp.start_S @ evaluate_finite(mdp, true_SA, policy_HSA))
     return share_lost(top, bottom, reached)
-
-
-def _top(mdp: FiniteMdp, reward_SA: Array, allowed_SA: Mask | None = None) -> float:
-    return float(mdp.start_S @ optimal_q(mdp, reward_SA, allowed_SA).max(1))

@@ -3,8 +3,7 @@ says."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import cached_property
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
@@ -18,7 +17,7 @@ from accord.seeds import derive_seed
 from accord.validation import suggest
 
 if TYPE_CHECKING:
-    from accord.control.gallery.world import GalleryWorld
+    from accord.control.gallery.world import GalleryWorld, Unrolled
     from accord.statistics.intervals import Array
 
 
@@ -87,33 +86,18 @@ def _named(config: GalleryWorldConfig) -> list[str]:
 
 
 class _Scale:
-    """What was meant, in percent: 0 for acting at random, 100 for the best."""
+    """A reward in percent: 0 for acting at random, 100 for the best."""
 
-    def __init__(self, world: GalleryWorld) -> None:
-        self.world, self.found = world, world.unrolled
+    def __init__(self, found: Unrolled, worth: Mapping[str, float]) -> None:
+        from accord.control.gallery.policies import ends
 
-    @cached_property
-    def _ends(self) -> tuple[float, float]:
-        from accord.control.gallery.policies import at_random, best_for
+        self.mdp, self.reward_SA = found.mdp, found.reward(worth)
+        self.low, self.high = ends(found, self.reward_SA)
 
-        meant_SA = self.found.reward(self.world.meant)
-        made = at_random(self.found), best_for(self.found, meant_SA)
-        low, high = (self.found.mdp.value(meant_SA, one) for one in made)
-        return low, high
-
-    def meant(self, policy_SA: Array) -> float:
-        low, high = self._ends
-        worth = self.found.mdp.value(self.found.reward(self.world.meant), policy_SA)
-        return 100 * (worth - low) / (high - low)
-
-    def written(self, policy_SA: Array) -> float:
-        """Of the written reward: 0 at random, 100 the most that there is."""
-        from accord.control.gallery.policies import at_random, best_for
-
-        written_SA = self.found.reward(self.world.written)
-        made = at_random(self.found), best_for(self.found, written_SA), policy_SA
-        low, high, worth = (self.found.mdp.value(written_SA, one) for one in made)
-        return 100 * (worth - low) / (high - low)
+    def of(self, policy_SA: Array) -> float:
+        """A policy's place on it."""
+        worth = self.mdp.value(self.reward_SA, policy_SA)
+        return 100 * (worth - self.low) / (self.high - self.low)
 
 
 def _measured(
@@ -126,14 +110,15 @@ def _measured(
     from accord.control.gallery.tuning import TunedPolicy, from_people, tuned
     from accord.examine.episodes import decide_episodes
 
-    scale, row = _Scale(world), world.name
+    written, meant = (_Scale(world.unrolled, worth) for worth in (world.written, world.meant))
+    row = world.name
     exact = {name: tuned(world, name, seed) for name in ("gamed", "near", "reachable")}
     before_SA = exact["gamed"].before_SA
     best_SA = best_for(world.unrolled, world.unrolled.reward(world.meant))
-    yield f"best_written.{row}", scale.written(best_SA)
-    yield f"shown.{row}", scale.meant(before_SA)
+    yield f"best_written.{row}", written.of(best_SA)
+    yield f"shown.{row}", meant.of(before_SA)
     for name, made in exact.items():
-        yield f"{name}.{row}", scale.meant(made.policy_SA)
+        yield f"{name}.{row}", meant.of(made.policy_SA)
     spectator = Spectator(config.rationality, config.lapse)
 
     def called(made: TunedPolicy, person: int) -> float:
@@ -144,6 +129,6 @@ def _measured(
         person = derive_seed(seed, "person", number)
         learned = from_people(world, before_SA, config.comparisons, spectator, person)
         for count, made in learned.items():
-            yield f"after_{count}.{row}", scale.meant(made.policy_SA)
+            yield f"after_{count}.{row}", meant.of(made.policy_SA)
         yield f"called_gamed.{row}", called(exact["gamed"], person)
         yield f"called_learned.{row}", called(learned[max(learned)], person)
