@@ -88,14 +88,18 @@ def _store(place: Path) -> EpisodeStore:
 def replay_episodes(place: Path, named: Sequence[str]) -> None:
     """Take every step again, and say how far what follows lies from what is stored."""
     store = _store(place)
-    rows = []
-    for name in named or store.ids:
-        found = replay(store.episode(name))
-        apart = (found.state, found.observation, found.reward)
-        rows.append((safe_text(name), f"{found.steps:,}", *(f"{one:.2g}" for one in apart)))
+    replayed = {name: replay(store.episode(name)) for name in named or store.ids}
+    rows = [
+        (
+            safe_text(name),
+            f"{one.steps:,}",
+            *(f"{apart:.2g}" for apart in (one.state, one.observation, one.reward)),
+        )
+        for name, one in replayed.items()
+    ]
     columns = ("episode", "steps", "state", "observation", "reward")
     print_table(columns, rows, right=columns[1:])
-    exact = sum(all(one == "0" for one in row[2:]) for row in rows)
+    exact = sum(one.exact for one in replayed.values())
     click.echo(f"{exact:,} of {len(rows):,} episodes are the same again, to the bit")
 
 
@@ -105,14 +109,17 @@ def render_episodes(place: Path, out: Path, named: Sequence[str], most: int) -> 
     asked = [_clip(store, one) for one in named or store.ids[:most]]
     if not named and len(store) > most:
         click.echo(f"the first {most:,} of {len(store):,} episodes: --clip names others")
-    environments: dict[str, EnvironmentBatch] = {}
+    environments = {name: make(name, 1) for name in dict.fromkeys(e.environment for e in asked)}
     clips = []
     for episode in asked:
-        name = episode.environment
-        batch = environments.setdefault(name, environments.get(name) or make(name, 1))
         last = episode.first_step + episode.steps
         said = f"{episode.id}, steps {episode.first_step} to {last}: paid"
-        clips.append((f"{said} {episode.reward_T.sum():.3g}", pose_drawing(episode, batch)))
+        clips.append(
+            (
+                f"{said} {episode.reward_T.sum():.3g}",
+                pose_drawing(episode, environments[episode.environment]),
+            )
+        )
     click.echo(str(clips_page(out, store.folder.name, ", ".join(environments), clips)))
 
 

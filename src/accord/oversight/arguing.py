@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from accord.examine.behaviour.refusal import refuses
 from accord.oversight.debate import DebateTurn, ProtocolName, Transcript
-from accord.oversight.drafts import Failure, WrittenText
+from accord.oversight.drafts import Failure, WrittenText, usable
 from accord.oversight.hidden_texts import HiddenQuestion
 from accord.oversight.writers import Turns, Writer
 from accord.seeds import derive_seed
@@ -70,17 +70,14 @@ def read_speech(
 ) -> DebateTurn | Failure:
     """The turn that a debater's text makes, or why it makes none. Line breaks become blanks, so
     that nobody speaks in the other's name."""
-    if isinstance(said, Failure):
-        return said
-    if not said.finished:
-        return Failure("the speech was cut at the limit of tokens")
-    if not said.text.strip():
-        return Failure("the speech is empty")
-    if refuses([said.text])[0]:
+    text = usable(said, "the speech")
+    if isinstance(text, Failure):
+        return text
+    if refuses([text])[0]:
         return Failure("the debater refused")
     quotes, refused, shown, at = list[str](), list[str](), list[str](), 0
-    for match in _QUOTE.finditer(said.text):
-        shown.append(_own_words(said.text[at : match.start()], refused))
+    for match in _QUOTE.finditer(text):
+        shown.append(_own_words(text[at : match.start()], refused))
         at = match.end()
         quote = found_quote(match[1], source)
         if quote is None:
@@ -89,9 +86,9 @@ def read_speech(
         else:
             quotes.append(quote)
             shown.append(f"{OPENS}quote, in the text: “{' '.join(quote.split())}”{CLOSES}")
-    shown.append(_own_words(said.text[at:], refused))
-    text = " ".join(" ".join(part.split()) for part in shown if part.strip())
-    return DebateTurn(side, text, tuple(quotes), speaker, tuple(refused))
+    shown.append(_own_words(text[at:], refused))
+    one_line = " ".join(" ".join(part.split()) for part in shown if part.strip())
+    return DebateTurn(side, one_line, tuple(quotes), speaker, tuple(refused))
 
 
 def _own_words(text: str, refused: list[str]) -> str:

@@ -29,6 +29,15 @@ class Failure:
     reason: str
 
 
+def usable(said: WrittenText | Failure, what: str) -> str | Failure:
+    """The text, where it ended by itself and is not empty; what: it is, such as "the speech"."""
+    if isinstance(said, Failure):
+        return said
+    if not said.finished:
+        return Failure(f"{what} was cut at the limit of tokens")
+    return said.text if said.text.strip() else Failure(f"{what} is empty")
+
+
 @dataclass(frozen=True)
 class Draft:
     """A response to a prompt, as far as it has come. row: the prompt's place among all."""

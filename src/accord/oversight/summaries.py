@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from accord.feedback.records import Option
 from accord.oversight.ai_judge import AiJudge, JudgedItem
-from accord.oversight.drafts import Failure
+from accord.oversight.drafts import Failure, usable
 from accord.oversight.judge_records import JudgeItem
 from accord.oversight.trees import QuestionTree, TreeNode, grown
 from accord.oversight.writers import Writer
@@ -183,15 +183,11 @@ def _written(
             continue
         texts, failed = dict[str, None](), None
         for _ in range(rules.samples):
-            text = next(said)
+            text = usable(next(said), "the summary")
             if isinstance(text, Failure):
                 failed = text.reason
-            elif not text.finished:
-                failed = "the summary was cut at the limit of tokens"
-            elif not text.text.strip():
-                failed = "the summary is empty"
             else:
-                texts[text.text.strip()] = None
+                texts[text.strip()] = None
         chosen = 0 if texts else None
         failed = None if texts else failed
         found.append(replace(one, written=tuple(texts), chosen=chosen, failed=failed))

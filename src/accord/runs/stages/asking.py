@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 from pydantic import Field, model_validator
 
 from accord.runs.context import StageContext
+from accord.seeds import derive_seed
 from accord.validation import Settings
 
 if TYPE_CHECKING:
     from accord.models.causal_lm import CausalLM
+    from accord.oversight.judge_answers import JudgeAnswers
     from accord.oversight.writers import Writer
     from accord.sampling.asking import AskingPlan, AskingSettings
-    from accord.sampling.budget import Budget, Prices
+    from accord.sampling.budget import Budget, Cost, Prices
 
 ANSWERS = "answers.sqlite"
 """Answers of endpoints, in the stage's folder unless another place is named: a resumed stage asks
@@ -88,6 +90,21 @@ class AskingConfig(Settings):
             approve,
         )
 
+    def notes(self, most: Mapping[str, Cost]) -> list[str]:
+        """What a plan says of calls to endpoints. most: by name, where every text is as long as is
+        allowed."""
+        from accord.sampling.budget import Cost
+
+        lines = []
+        for name, cost in most.items():
+            line = f"{name}: at most {cost.calls:,} calls, about {cost.tokens:,.0f} tokens"
+            if self.prices is not None:
+                line += f", {cost.money(self.prices):,.2f} of money"
+            lines.append(line)
+        if (passed := self.budget.exceeded_by(sum(most.values(), Cost()))) is not None:
+            lines.append(f"it may stop before its end: {passed}")
+        return lines
+
     def kept(self, context: StageContext) -> Path:
         """Where answers are kept."""
         return context.folder / ANSWERS if self.answers is None else Path(self.answers)
@@ -135,6 +152,22 @@ class AskingConfig(Settings):
             return ModelWriter(models[name], encoder, name, limit, temperature)
 
         return writer
+
+    def judges(
+        self,
+        names: Sequence[str],
+        context: StageContext,
+        shared: AskingSettings,
+        reasoning_tokens: int = 0,
+    ) -> dict[str, JudgeAnswers]:
+        """Who answers a judge's questions, by name; shared: the stage's settings."""
+        from accord.runs.ai_feedback import Answering, open_answers
+        from accord.sampling.answer_cache import AnswerCache
+
+        seed = derive_seed(context.seed, "judge") % 2**31  # as endpoints take them
+        how = Answering(reasoning_tokens=reasoning_tokens, seed=seed)
+        kept = AnswerCache(self.kept(context))
+        return open_answers(names, how, kept, shared, context.resolve)
 
 
 def check_askable(names: Sequence[str], context: StageContext) -> None:

@@ -41,7 +41,7 @@ def leave(
     """Write it all into the stage's folder, and say the table."""
     whole = [one for one in held if one.failed is None]
     records = [
-        record.model_copy(update={"meta": record.meta | _meta(one, questions)})
+        record.model_copy(update={"meta": record.meta | _meta(one, questions[one.question])})
         for one in held
         for record in to_records(one.transcript)
     ]
@@ -115,8 +115,7 @@ def arm_of(one: HeldDebate, question: HiddenQuestion) -> str:
     return "honest" if one.order[0] == question.right else "lying"
 
 
-def _meta(one: HeldDebate, questions: Sequence[HiddenQuestion]) -> dict[str, Any]:
-    question = questions[one.question]
+def _meta(one: HeldDebate, question: HiddenQuestion) -> dict[str, Any]:
     columns = {"arm": arm_of(one, question), "right": question.answer}
     return columns | ({} if one.failed is None else {"failed": one.failed})
 
@@ -148,7 +147,7 @@ def _verdict(
         options=_options(question),
         choice=choice,
         annotator=judge,
-        meta={"columns": _meta(one, [question] * (one.question + 1))},
+        meta={"columns": _meta(one, question)},
     )
 
 
@@ -166,7 +165,7 @@ def _items(
             {
                 "prompt": for_people(drawn.transcript),
                 "options": list(questions[number].claims.answers),
-                "meta": _meta(drawn, questions),
+                "meta": _meta(drawn, questions[number]),
             }
         )
     return rows

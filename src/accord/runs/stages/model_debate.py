@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from accord.errors import DataError, RunError
+from accord.errors import DataError, RunError, by_reason
 from accord.oversight.arguing import HeldDebate, hold_all
 from accord.oversight.debate import Transcript, debate
 from accord.oversight.debate_study import HELD, DebateStudy
@@ -91,24 +91,11 @@ class ModelDebate(Stage):
             questions = _questions(config, context)
         except NotYet:
             return Plan(notes=["what it costs is known once the questions are"])
-        notes = []
-        for name in filter(is_remote, config.models):
-            cost = _cost(config, questions, name)
-            line = f"{name}: at most {cost.calls:,} calls, about {cost.tokens:,.0f} tokens"
-            if config.asking.prices is not None:
-                line += f", {cost.money(config.asking.prices):,.2f} of money"
-            notes.append(line)
-        whole = sum(
-            (_cost(config, questions, name) for name in config.models if is_remote(name)), Cost()
-        )
-        if (passed := config.asking.budget.exceeded_by(whole)) is not None:
-            notes.append(f"it may stop before its end: {passed}")
-        return Plan(rows=len(questions), notes=notes)
+        most = {name: _cost(config, questions, name) for name in filter(is_remote, config.models)}
+        return Plan(rows=len(questions), notes=config.asking.notes(most))
 
     def run(self, config: ModelDebateConfig, context: StageContext) -> StageResult:
-        from accord.runs.ai_feedback import Answering, open_answers
         from accord.runs.stages.debates_left import leave
-        from accord.sampling.answer_cache import AnswerCache
 
         questions = _questions(config, context)
         shared = config.asking.settings(context)
@@ -116,17 +103,7 @@ class ModelDebate(Stage):
             writer = config.asking.writers([config.debater], config.temperature, context, shared)(
                 config.debater, config.speech_tokens
             )
-            how = Answering(
-                reasoning_tokens=config.reasoning_tokens,
-                seed=derive_seed(context.seed, "judge") % 2**31,
-            )
-            answers = open_answers(
-                config.models,
-                how,
-                AnswerCache(config.asking.kept(context)),
-                shared,
-                context.resolve,
-            )
+            answers = config.asking.judges(config.models, context, shared, config.reasoning_tokens)
             context.checkpoint(0, config.turns + 2, "speeches")
             held = hold_all(
                 _begun(questions, config.turns),
@@ -145,7 +122,6 @@ class ModelDebate(Stage):
 
 
 def _questions(config: ModelDebateConfig, context: StageContext) -> list[HiddenQuestion]:
-    from accord.errors import by_reason
     from accord.feedback.formats.reading import read_rows
 
     with context.about("data"):

@@ -104,17 +104,8 @@ class Summarise(Stage):
         except NotYet:
             return Plan(notes=["what it costs is known once the documents are"])
         nodes = sum(len(tree.nodes) for tree in trees)
-        notes = [f"{len(trees):,} documents, {nodes:,} nodes"]
-        whole = Cost()
-        for name in filter(is_remote, config.models):
-            cost = _cost(config, trees, name)
-            whole += cost
-            line = f"{name}: at most {cost.calls:,} calls, about {cost.tokens:,.0f} tokens"
-            if config.asking.prices is not None:
-                line += f", {cost.money(config.asking.prices):,.2f} of money"
-            notes.append(line)
-        if (passed := config.asking.budget.exceeded_by(whole)) is not None:
-            notes.append(f"it may stop before its end: {passed}")
+        most = {name: _cost(config, trees, name) for name in filter(is_remote, config.models)}
+        notes = [f"{len(trees):,} documents, {nodes:,} nodes", *config.asking.notes(most)]
         sizes = {"summaries": len(trees), "nodes": nodes}
         return Plan(rows=len(trees), notes=notes, sizes=sizes)
 
@@ -153,13 +144,9 @@ def _documents(config: SummariseConfig, context: StageContext) -> list[str]:
 def _judge(config: SummariseConfig, shared: AskingSettings, context: StageContext) -> AiJudge:
     from accord.oversight.ai_judge import AiJudge
     from accord.oversight.judge_questions import usual_template
-    from accord.runs.ai_feedback import Answering, open_answers
-    from accord.sampling.answer_cache import AnswerCache
 
     name = str(config.judge)
-    how = Answering(seed=derive_seed(context.seed, "judge") % 2**31)
-    kept = AnswerCache(config.asking.kept(context))
-    answers = open_answers([name], how, kept, shared, context.resolve)
+    answers = config.asking.judges([name], context, shared)
     return AiJudge(name, answers[name], usual_template("pairwise", by_principle=False))
 
 
