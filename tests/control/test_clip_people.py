@@ -21,11 +21,11 @@ from PIL import Image
 pytest.importorskip("gymnasium", reason="the extra control is not installed")
 
 from accord.control.clip_learning import ClipLearning
-from accord.control.people import Heard, StudioJudges, open_project
+from accord.control.people import Settled, StudioJudges, open_project
 from accord.control.settings import ClipLearningSettings
 from accord.control.watchers import SimulatedWatcher
 from accord.errors import ConfigError
-from accord.feedback.records import Comparison
+from accord.feedback.records import Comparison, Feedback
 from accord.learning.session import LocalSession
 from accord.seeds import generator
 from accord.studio.client import Client
@@ -121,8 +121,11 @@ class Bystander:
         self.inner.ask(rollout, asked, drawings)
         self.records = getattr(self, "records", []) + SimulatedWatcher("Which?", 1.0).judge(asked, generator(rollout, "by"))  # fmt: skip
 
-    def heard(self) -> Heard:
-        return Heard(self.records, self.inner.heard().asked, len(self.records))
+    def settled(self) -> Settled:
+        return Settled(self.inner.settled().asked, len(self.records))
+
+    def judgements(self) -> list[Feedback]:
+        return list(self.records)
 
     def pause(self, settled: int, due: int) -> None:
         raise AssertionError("everything was judged")

@@ -19,13 +19,13 @@ import torch
 from safetensors.numpy import save_file
 
 from accord.control.acquisition import choose, distinct, pairs_of
-from accord.control.clip_reward import ClipReward, held_out, member_seed
+from accord.control.clip_reward import ClipReward, member_seed
 from accord.control.environments import EnvironmentBatch
 from accord.control.episodes import Episode, EpisodeStore, windows
 from accord.control.film import Film
 from accord.control.hearing import Hearing
 from accord.control.making import make
-from accord.control.people import ClipJudges, clip_key
+from accord.control.people import ClipJudges
 from accord.control.poses import has_poses
 from accord.control.ppo import VectorPpo
 from accord.control.rollouts import Act, Steps, Walker
@@ -38,7 +38,6 @@ from accord.files import AppendLog, write_atomically
 from accord.learning.session import Session, State
 from accord.seeds import derive_seed, generator
 from accord.statistics.intervals import Array
-from accord.studio.projects.training import RewardLearned
 
 ENDS = 1024
 """Latest steps that ended an episode, of which the floor is the mean."""
@@ -260,9 +259,9 @@ class ClipLearning:
     def _ask(self, number: int, pool: _ClipPool, count: int) -> None:
         """Choose pairs, keep the episodes they lie in, have them judged, learn from all so far."""
         settings, rng = self.settings, generator(self.seed, "asking", number)
-        people = None if self._hearing is None else self._hearing.people
-        if people is not None:
-            count -= people.standing(number)  # asked before it was interrupted
+        hearing = self._hearing
+        if hearing is not None:
+            count -= hearing.people.standing(number)  # asked before it was interrupted
             if count <= 0:
                 return
         if len(pool.clips) < 2:
@@ -272,7 +271,7 @@ class ClipLearning:
         first = number == 0
         wanted = count * (1 if first else settings.candidates)
         pairs_P2 = pairs_of(len(pool.clips), wanted, rng)
-        if people is not None:  # nobody is asked the same twice
+        if hearing is not None:  # nobody is asked the same twice
             more_P2 = pairs_of(len(pool.clips), 4 * wanted, rng)
             pairs_P2 = distinct(np.concatenate([pairs_P2, more_P2]))[:wanted]
         shown = [episodes[clip.episode].piece(clip) for clip in pool.clips]
@@ -291,17 +290,11 @@ class ClipLearning:
             for (a, b), arm in zip(pairs_P2[chosen].tolist(), arms, strict=True)
         ]  # fmt: skip
         named = dict.fromkeys(clip.episode for one in asked for clip in (one.first, one.second))
-        there = set() if people is None else set(self.store.ids)
+        there = set() if hearing is None else set(self.store.ids)
         self.store.append([episodes[name] for name in named if name not in there])
-        if people is not None:
+        if hearing is not None:
             clips = [clip for one in asked for clip in (one.first, one.second)]
-            drawings = {
-                clip_key(clip): self._film.drawing(clip, episodes[clip.episode].piece(clip))
-                for clip in clips
-            }
-            people.ask(number, asked, drawings)
-            self._film.forget()
-            self.say(f"{len(asked):,} comparisons asked, of rollout {number + 1}")
+            hearing.ask(number, asked, self._film.drawings(clips, episodes))
             return
         records = self.watcher.judge(asked, rng)
         self._log.append([one.model_dump(mode="json") for one in records])
@@ -312,21 +305,10 @@ class ClipLearning:
         hearing = self._hearing
         if hearing is None:
             return
-        heard = hearing.listen(number)
-        if not hearing.fresh:
-            return
-        self._learn_reward(hearing.updates)
-        hearing.learned = len(self._log.rows)
-        hearing.people.tell(
-            RewardLearned(
-                asked=heard.asked,
-                answered=heard.settled,
-                judgements=hearing.learned,
-                steps=self.environment_steps,
-                held_out=held_out(hearing.learned),
-                agreement=self._learnt.get("heldout_agreement"),
-            )
-        )
+        now = hearing.listen(number)
+        if hearing.fresh:
+            self._learn_reward(hearing.updates)
+            hearing.tell(now, self.environment_steps, self._learnt.get("heldout_agreement"))
 
     def _learn_reward(self, updates: int) -> None:
         compared, left = compared_clips(self.records, self.store, self.reward)

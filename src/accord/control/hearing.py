@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from accord.control.people import ClipJudges, Heard
+from accord.control.clip_reward import held_out
+from accord.control.people import ClipJudges, Drawings, Settled
 from accord.control.settings import ClipLearningSettings
+from accord.control.watchers import AskedClips
 from accord.files import AppendLog
+from accord.studio.projects.training import RewardLearned
 
 
 @dataclass
@@ -22,15 +25,33 @@ class Hearing:
     asked: int = 0
     learned: int = 0
 
-    def listen(self, rollout: int) -> Heard:
-        """What stands now. Before the policy learns from a rollout, whatever is due is waited
-        for."""
+    def ask(self, rollout: int, asked: Sequence[AskedClips], drawings: Drawings) -> None:
+        """Ask about clips of a rollout, and say so."""
+        self.people.ask(rollout, asked, drawings)
+        self.say(f"{len(asked):,} comparisons asked, of rollout {rollout + 1}")
+
+    def listen(self, rollout: int) -> Settled:
+        """Put what stands into the log. Before the policy learns from a rollout, whatever is due is
+        waited for."""
         due = self.settings.due(rollout)
-        while (heard := self.people.heard()).settled < min(due, heard.asked):
-            self._keep(heard)
-            self.people.pause(heard.settled, min(due, heard.asked))
-        self._keep(heard)
-        return heard
+        while (now := self.people.settled()).settled < min(due, now.asked):
+            self.people.pause(now.settled, min(due, now.asked))
+        self._keep(now)
+        return now
+
+    def tell(self, now: Settled, steps: int, agreement: float | None) -> None:
+        """The reward learned from the log; agreement: on what is held out of it."""
+        self.learned = len(self.log.rows)
+        self.people.tell(
+            RewardLearned(
+                asked=now.asked,
+                answered=now.settled,
+                judgements=self.learned,
+                steps=steps,
+                held_out=held_out(self.learned),
+                agreement=agreement,
+            )
+        )
 
     @property
     def fresh(self) -> int:
@@ -49,21 +70,21 @@ class Hearing:
 
     def last_words(self) -> None:
         """What came after the last rollout is kept, and said to teach nothing any more."""
-        heard = self.people.heard()
-        self._keep(heard)
+        now = self.people.settled()
+        self._keep(now)
         if self.fresh:
             self.say(f"{self.fresh:,} judgements came after the policy's last step: kept, not used")
-        if left := heard.asked - heard.settled:
+        if left := now.asked - now.settled:
             self.say(f"{left:,} comparisons were never answered")
 
-    def _keep(self, heard: Heard) -> None:
-        self.asked = heard.asked
-        standing = {one.id for one in heard.records}
+    def _keep(self, now: Settled) -> None:
+        self.asked, judged = now.asked, self.people.judgements()
+        standing = {one.id for one in judged}
         gone = [at for at, row in enumerate(self.log.rows) if row["id"] not in standing]
         if gone:
             self.learned -= sum(at < self.learned for at in gone)
             self.log.keep(lambda row: row["id"] in standing)
             self.say(f"{len(gone):,} judgements were taken back")
         known = {row["id"] for row in self.log.rows}
-        fresh = [one for one in heard.records if one.id not in known]
+        fresh = [one for one in judged if one.id not in known]
         self.log.append([one.model_dump(mode="json") for one in fresh])

@@ -38,11 +38,10 @@ Drawings = Mapping[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
-class Heard:
-    """What stands at a moment: judgements, in the order they came; items that were asked, and of
-    these the settled ones: judged, or skipped by somebody."""
+class Settled:
+    """Items that were asked so far, and of these the settled ones: judged, or skipped by
+    somebody."""
 
-    records: list[Feedback]
     asked: int
     settled: int
 
@@ -56,8 +55,11 @@ class ClipJudges(Protocol):
     def ask(self, rollout: int, asked: Sequence[AskedClips], drawings: Drawings) -> None:
         """Ask about clips of a rollout, durably."""
 
-    def heard(self) -> Heard:
-        """What was judged so far."""
+    def settled(self) -> Settled:
+        """How far they are: looked at again and again while the policy waits."""
+
+    def judgements(self) -> list[Feedback]:
+        """What stands, in the order it came."""
 
     def pause(self, settled: int, due: int) -> None:
         """Wait a moment: fewer are settled than are due before the policy may learn on."""
@@ -104,7 +106,7 @@ class StudioJudges:
                 "leave the project's task as it was made: clips",
             )
 
-    def heard(self) -> Heard:
+    def settled(self) -> Settled:
         with self.db.read() as session:
             live = select(Answer.item_id).where(
                 Answer.project_id == self.project, Answer.state == "live"
@@ -114,12 +116,14 @@ class StudioJudges:
             )
             settled = {*session.scalars(live), *session.scalars(skipped)}
         ours = dict(self._items())
-        records = [
+        return Settled(len(ours), len(settled & ours.keys()))
+
+    def judgements(self) -> list[Feedback]:
+        return [
             self._ours(one)
             for one in exporting.collect(self.db, self.project).records
             if "rollout" in one.meta.get("columns", {})
         ]
-        return Heard(records, len(ours), len(settled & ours.keys()))
 
     def pause(self, settled: int, due: int) -> None:
         self._pause(settled, due)
