@@ -21,10 +21,11 @@ from PIL import Image
 pytest.importorskip("gymnasium", reason="the extra control is not installed")
 
 from accord.control.clip_learning import ClipLearning
-from accord.control.people import Settled, StudioJudges, open_project
+from accord.control.people import Settled, StudioJudges, clip_key, open_project
 from accord.control.settings import ClipLearningSettings
-from accord.control.watchers import SimulatedWatcher
+from accord.control.watchers import AskedClips, SimulatedWatcher
 from accord.errors import ConfigError
+from accord.feedback.messages import Clip
 from accord.feedback.records import Comparison, Feedback
 from accord.learning.session import LocalSession
 from accord.seeds import generator
@@ -103,6 +104,25 @@ def test_people_teach_a_policy_through_the_api_while_it_learns(tmp_path: Path) -
         assert [(one.asked, one.answered, one.held_out) for one in told] == [(6, 6, 0), (12, 10, 1)]
         asked = [(row["comparisons"], row["comparisons_asked"]) for row in session.history]
         assert asked == [(6, 6), (6, 6), (6, 9), (6, 9), (10, 12), (10, 12), (10, 12)]
+
+
+def test_what_somebody_skips_is_settled_and_says_nothing(tmp_path: Path) -> None:
+    clips = [Clip(episode=name, start=0, stop=1) for name in "ab"]
+    drawing = {"kind": "poses", "dt": 0.1, "limbs": [0.1], "frames": [[1, 2, 3, 4]]}
+    with (
+        closing(open_database(tmp_path / "studio.db")) as db,
+        listening(create_app(StudioConfig(db))) as there,
+    ):
+        project, _ = open_project(db, "here", tmp_path / "studio.json", "robots", "Which?")
+        people = StudioJudges(db, project, "Which?", lambda *_: None)
+        asked = [AskedClips(clips[0], clips[1], "random", (0.0, 0.0))]
+        people.ask(2, asked, {clip_key(clip): drawing for clip in clips})
+        assert people.settled() == Settled(1, 0)
+        token = Client(there.url, owner(db)).make_bot("robots", "bot")["token"]
+        Client(there.url, token).judge("robots", lambda item: None, most=1)
+        assert people.settled() == Settled(1, 1)
+        assert people.judgements() == []
+        assert (people.standing(2), people.standing(1)) == (1, 0)
 
 
 class Bystander:

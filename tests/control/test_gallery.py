@@ -43,6 +43,26 @@ def test_what_is_best_for_the_written_reward_is_bad_for_what_was_meant(name: str
     assert world.name == name in GAMED
 
 
+@pytest.mark.parametrize("name", ["boat_tie", "cleaning", "taste_after"])
+def test_a_person_is_as_sure_as_the_difference_is_of_all_there_is(name: str) -> None:
+    """An episode that is better by the whole way from random to the best is preferred by
+    sigmoid(rationality), but for the lapse; half the way by half of that."""
+    world = WORLDS[name]
+    found = world.unrolled
+    seen = dict(world.seen)
+    best = policies.best_for(found, found.reward(seen))
+    random = np.full((found.mdp.states, found.mdp.actions), 1 / found.mdp.actions)
+    span = worth(world, seen, best) - worth(world, seen, random)
+    assert policies.ends(found, found.reward(seen)) == pytest.approx(
+        (worth(world, seen, random), worth(world, seen, best))
+    )
+    seen_E = found.weights(seen)
+    count_E = span * seen_E / (seen_E @ seen_E)  # that much better, as it is seen
+    person = Spectator(rationality=4.0, lapse=0.1)
+    sure = person.first_better(world, np.stack([count_E, count_E / 2]), np.zeros((2, len(count_E))))
+    assert sure == pytest.approx(0.05 + 0.9 / (1 + np.exp(-np.array([4.0, 2.0]))))
+
+
 def test_the_two_ways_of_the_boat_are_paid_exactly_the_same() -> None:
     world = WORLDS["boat_tie"]
     found = world.unrolled

@@ -80,6 +80,10 @@ def test_what_was_changed_is_not_the_same_again(tmp_path: Path) -> None:
     batch = make("accord:Hopper", 1, 10)
     (episode,) = record(batch, at_random(batch.actions), 1, seed=2).episodes
     assert replay(episode).exact
+    for name in ("state_TS", "observation_TO", "reward_T"):
+        rows = getattr(episode, name).copy()
+        rows[-1] += 1e-9
+        assert not replay(replace(episode, **{name: rows})).exact, name
     moved = replay(replace(episode, action_TA=episode.action_TA[::-1].copy()))
     assert not moved.exact
     assert moved.state > 0

@@ -135,6 +135,10 @@ def test_debate_lets_the_truth_be_checked_and_a_lone_liar_is_not_believed(tmp_pa
     items = (tmp_path / "run/stages/01-debate/items.jsonl").read_text().splitlines()
     assert len(items) == 24
     assert len({json.loads(one)["meta"]["arm"] for one in items}) == 4
+    for row in map(json.loads, items):  # each with what is right of its own question
+        number = int(row["prompt"].rpartition("door of house ")[2].rstrip("?"))
+        assert row["meta"]["right"] == COLOURS[number % 4]
+        assert row["meta"]["right"] in row["options"]
     arms, left_out = transcript_verdicts(verdicts)
     assert {name: one.right.value for name, one in arms.items()} == {
         "debate": 1, "swapped": 1, "honest": 1, "lying": 0.5,
