@@ -11,6 +11,7 @@ import click
 
 from accord.cli.exporting import ExportOptions, Loaded, check_free, write_export
 from accord.cli.terminal import print_table, safe_text
+from accord.collector import without_collector
 from accord.errors import ConfigError, DataError
 from accord.feedback.records import Comparison, Feedback
 from accord.feedback.words import counted, kinds_counted
@@ -93,6 +94,7 @@ def judgements(source: DataSource, quiet: bool = False) -> list[Feedback]:
     return records
 
 
+@without_collector()
 def import_file(source: DataSource, store: Path, rules: Path | None = None) -> None:
     """Add a file's records to a store, which is made when it is missing; says what personal data
     their texts hold, after they were redacted by `rules`."""
