@@ -295,7 +295,7 @@ def test_what_cannot_work_is_refused_before_anything_runs(
 def test_a_dry_run_says_what_would_be_asked(tmp_path: Path, pico: str) -> None:
     settings = asked(tmp_path, pico, "http://127.0.0.1:9/v1", rounds=3)
     plan = check(load(tmp_path, settings), tmp_path / "run")["revise"]
-    assert any("at most 288 calls to http://127.0.0.1:9/v1#model" in note for note in plan.notes)
+    assert any("http://127.0.0.1:9/v1#model: at most 288 calls" in note for note in plan.notes)
     assert plan.rows == 48
 
 

@@ -99,11 +99,6 @@ class ReviseConfig(UsesCritics, StageConfig):
         """Models that are asked, each once."""
         return list(dict.fromkeys(name for name in (self.critic, self.reviser) if name))
 
-    @property
-    def remote(self) -> list[str]:
-        """Those behind addresses."""
-        return [name for name in self.asked if is_remote(name)]
-
 
 class Revise(Stage):
     """Samples responses, lets each be criticised and revised, and leaves every step as a record,
@@ -165,28 +160,22 @@ def _notes(config: ReviseConfig, constitution: Constitution, prompts: int) -> li
     notes = [f"{config.constitution}: {constitution.guideline}, {config.rounds} rounds"]
     if config.rules.preambles == "remove":
         notes.append(f"preambles of revisions are removed: {RULE}")
-    if prompts and config.remote:
-        most = _most(config, prompts)
-        told = f"at most {most.calls:,} calls to {' and '.join(config.remote)}, about"
-        told += f" {most.tokens:,.0f} tokens"
-        if config.asking.prices is not None:
-            told += f", {most.money(config.asking.prices):,.2f} of money"
-        notes.append(told)
-        if (passed := config.asking.budget.exceeded_by(most)) is not None:
-            notes.append(f"it may stop before its end: {passed}")
-    return notes
+    return [*notes, *config.asking.notes(_most(config, prompts))] if prompts else notes
 
 
-def _most(config: ReviseConfig, prompts: int) -> Cost:
-    """What calls to endpoints take where every text is as long as is allowed."""
+def _most(config: ReviseConfig, prompts: int) -> dict[str, Cost]:
+    """What calls to each endpoint take where every text is as long as is allowed."""
     draft = PRESENTED_TOKENS + max(config.max_new_tokens, config.revision_tokens)
     again = draft + config.critique_tokens
-    most = Cost()
-    if config.critic is not None and is_remote(config.critic):
-        most += Cost(1, draft, config.critique_tokens)
-    if config.reviser is not None and is_remote(config.reviser):
-        most += Cost(1, again, config.revision_tokens)
-    return most.times(prompts * config.rounds)
+    asked = [
+        (config.critic, Cost(1, draft, config.critique_tokens)),
+        (config.reviser, Cost(1, again, config.revision_tokens)),
+    ]
+    most: dict[str, Cost] = {}
+    for name, cost in asked:
+        if name is not None and is_remote(name):
+            most[name] = most.get(name, Cost()) + cost.times(prompts * config.rounds)
+    return most
 
 
 def _first_drafts(model: CausalLM, config: ReviseConfig, context: StageContext) -> list[Draft]:
