@@ -52,21 +52,21 @@ def beside(
 
 
 def against_crowd_kit(
-    table: Callable[[int], Any], votes: int, many: int
+    table: Callable[[int], Any], votes: int, many: int, items: int = 400, repetitions: int = 3
 ) -> dict[str, Beside] | str:
     """By cost of `benchmarks.feedback`; MISSING where crowd-kit is not installed. table: makes so
     many rows of named votes; votes: of the small fit; many: of the large one and of the table, where
-    crowd-kit takes minutes for all."""
+    crowd-kit takes minutes for all; items: that labels are given to."""
     if find_spec("crowdkit") is None:
         return MISSING
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # crowd-kit calls pandas in ways that pandas warns of
         found = {
-            "fit": {"votes": votes} | _scores(60, 125, votes, 3),
+            "fit": {"votes": votes} | _scores(60, 125, votes, repetitions),
             "many_annotators": {"votes": many} | _scores(100, 1000, many, 1),
             "csv": {"votes": many} | _table(table(many)),
         }
-        return found | _labels()
+        return found | _labels(items, repetitions)
 
 
 def _scores(producers: int, annotators: int, count: int, repetitions: int) -> Beside:
@@ -113,12 +113,12 @@ def _read(path: Path) -> Votes:
     return read.votes
 
 
-def _labels() -> dict[str, Beside]:
-    """Of 400 items by three of 60 annotators."""
+def _labels(items: int, repetitions: int) -> dict[str, Beside]:
+    """Of items by three of 60 annotators each."""
     import pandas
     from crowdkit.aggregation import GLAD, MACE, DawidSkene, MajorityVote
 
-    table, _ = confused(60, 400, 3, varied(2, 8, 2), (0.5, 0.5))(np.random.default_rng(0))
+    table, _ = confused(60, items, 3, varied(2, 8, 2), (0.5, 0.5))(np.random.default_rng(0))
     frame = pandas.DataFrame({"task": table.item, "worker": table.annotator, "label": table.label})
     pairs: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
         "majority": (
@@ -132,7 +132,7 @@ def _labels() -> dict[str, Beside]:
         "mace": (lambda: mace(table), lambda: MACE(n_restarts=10, n_iter=50).fit(frame)),
         "glad": (lambda: glad(table), lambda: GLAD().fit_predict_proba(frame)),
     }
-    return {name: beside(*work) for name, work in pairs.items()}
+    return {name: beside(*work, repetitions) for name, work in pairs.items()}
 
 
 NAMES = {

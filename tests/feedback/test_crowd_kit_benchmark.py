@@ -17,7 +17,7 @@ def test_where_crowd_kit_is_missing_that_is_said(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.slow
 def test_each_cost_that_crowd_kit_has_is_measured() -> None:
-    found = crowd_kit.against_crowd_kit(lambda rows: _votes_between(100, rows), 300, 300)
+    found = crowd_kit.against_crowd_kit(lambda rows: _votes_between(100, rows), 300, 300, 30, 1)
     assert isinstance(found, dict)
     assert {*found} == {"fit", "many_annotators", "csv", *crowd_kit.NAMES}
     for one in found.values():
