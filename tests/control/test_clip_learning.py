@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ pytest.importorskip("gymnasium", reason="the extra control is not installed")
 pytest.importorskip("mujoco", reason="the extra control is not installed")
 
 from accord.control.clip_learning import ClipLearning
+from accord.control.sac import Sac
 from accord.control.settings import ClipLearningSettings
 from accord.errors import AccordError, ConfigError, Interrupted, RunError
 from accord.learning.session import LocalSession
@@ -33,6 +36,13 @@ SMALL: dict[str, Any] = {
     "policy": {"environments": 4, "rollout": 50, "minibatch": 100, "hidden": 8, "epochs": 1},
     "reward": {"hidden": 8, "first_steps": 4, "round_steps": 2},
 }  # fmt: skip
+
+SOFT: dict[str, Any] = SMALL | {
+    "learner": "sac", "steps": 600, "points": 1,
+    "sac": {"environments": 2, "rollout": 25, "minibatch": 16, "hidden": 8, "updates_per_step": 0.04,
+            "random_steps": 100, "explore": 200, "recent": 3, "buffer": 500},
+}  # fmt: skip
+del SOFT["policy"]
 
 
 @pytest.fixture(autouse=True)
@@ -144,6 +154,88 @@ def test_an_interrupted_run_ends_as_one_that_was_not(
         run(made, tmp_path / "cut")
     run(made, tmp_path / "cut", resume=True)
     assert left(tmp_path / "cut") == left(tmp_path / "whole")
+
+
+def test_soft_actor_critic_killed_at_any_moment_ends_as_if_it_was_not(tmp_path: Path) -> None:
+    """By kill -9 while it explores and after it: what it remembers goes on too, and so do the
+    rollouts of which nothing was asked yet."""
+    made = recipe(tmp_path, **SOFT, policy={}, checkpoints={"every_steps": 1})
+    run(made, tmp_path / "whole")
+    walk, dies_at = ClipLearning._walk, [3, 9]
+
+    def dying(self: ClipLearning, number: int, again: int = 0) -> Any:
+        if number == dies_at[0]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return walk(self, number, again)
+
+    for resume in (False, True):
+        child = os.fork()
+        if not child:
+            ClipLearning._walk = dying  # type: ignore[method-assign]
+            run(made, tmp_path / "killed", resume)
+            os._exit(1)
+        assert os.waitpid(child, 0)[1] == signal.SIGKILL
+        dies_at.pop(0)
+    run(made, tmp_path / "killed", resume=True)
+    assert left(tmp_path / "killed") == left(tmp_path / "whole")
+
+
+def test_soft_actor_critic_learns_in_the_same_loop(tmp_path: Path) -> None:
+    """Nothing is asked while it explores; clips come from several rollouts; all that it remembers
+    is told by the reward as it is; what acts can be taken elsewhere."""
+    from accord.control.leaving import saved_policy
+
+    settings = ClipLearningSettings.model_validate(SOFT | {"learn_from": "comparisons"})
+    assert settings.first_asked == 4
+    assert min(settings.schedule()) == 4
+    learning, session = ClipLearning(settings, 3, tmp_path), LocalSession()
+    learning.run(session)
+    asked = [row["comparisons"] for row in session.history]
+    assert asked[:4] == [0] * 4
+    assert asked[4] == 6
+    assert asked[-1] == 12
+    lengths = {episode.steps for name in learning.store.ids for episode in [learning.store.episode(name)]}  # fmt: skip
+    assert max(lengths) > 25  # longer than one rollout
+    assert isinstance(learning.learner, Sac)
+    kept = learning.learner.buffer.all()
+    assert len(learning.learner.buffer) == min(500, learning.environment_steps)
+    inputs = learning.reward.inputs(*(column.double().numpy() for column in (kept.seen_SO, kept.action_SA, kept.next_SO)))  # fmt: skip
+    wanted = learning._worth(settings.rollouts - 1, inputs)
+    np.testing.assert_allclose(kept.reward_S, wanted, rtol=1e-4, atol=1e-4)
+    learning.save(tmp_path)
+    size, form = learning.environments.observation_size, learning.environments.actions
+    seen = np.random.default_rng(0).normal(size=(5, size))
+    for act in (
+        learning.learner.actor(),
+        saved_policy(tmp_path / "policy.safetensors", size, form),
+    ):
+        found = act(seen, np.random.default_rng(1))[0]
+    np.testing.assert_array_equal(found, learning.learner.actor()(seen, np.random.default_rng(1))[0])  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"sac": {"hidden": 8}}, "settings under sac with learner: ppo: set learner: sac"),
+        ({"learner": "sac"}, "settings under policy with learner: sac"),
+        ({**SOFT, "policy": {}, "learn_from": "reward"}, "learn_from: reward explores nothing"),
+        ({**SOFT, "policy": {}, "steps": 200}, "200 steps of exploring leave none of 200"),
+        ({**SOFT, "policy": {}, "clip": 30}, "a clip of 30 steps is longer than a rollout of 25"),
+        ({**SOFT, "policy": {}, "asked_until": 0.2}, "2 rounds in 0 rollouts"),
+        (
+            {**SOFT, "policy": {}, "environment": "CartPole-v1", "elsewhere": 0, "elsewhere_first": 0},
+            "they are one of 2",
+        ),
+        ({**SOFT, "policy": {}, "sac": {"hiden": 8}}, 'did you mean "hidden"'),
+    ],
+)  # fmt: skip
+def test_each_learner_has_its_own_settings_and_what_it_cannot_do_is_said(
+    tmp_path: Path, given: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        run(recipe(tmp_path, **given), tmp_path / "run")
+    assert said in str(caught.value)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

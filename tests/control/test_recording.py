@@ -17,7 +17,8 @@ from click.testing import CliRunner
 from accord.cli.main import main
 from accord.control.episodes import EpisodeStore
 from accord.control.making import make
-from accord.control.recording import at_random, record, replay
+from accord.control.recording import record, replay
+from accord.control.rollouts import at_random
 from accord.errors import DataError
 
 

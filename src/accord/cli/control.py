@@ -12,8 +12,8 @@ from accord.control.environments import EnvironmentBatch
 from accord.control.episodes import Episode, EpisodeStore
 from accord.control.making import make
 from accord.control.poses import pose_drawing
-from accord.control.recording import at_random, record, recorded_where, replay
-from accord.control.rollouts import Act
+from accord.control.recording import record, recorded_where, replay
+from accord.control.rollouts import Act, at_random
 from accord.errors import ConfigError, DataError
 from accord.feedback.messages import Clip
 from accord.report.clips import clips_page

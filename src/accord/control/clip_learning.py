@@ -24,10 +24,11 @@ from accord.control.environments import EnvironmentBatch
 from accord.control.episodes import Episode, EpisodeStore, windows
 from accord.control.film import Film
 from accord.control.hearing import Hearing
+from accord.control.learners import policy_learner
 from accord.control.making import make
 from accord.control.people import ClipJudges
 from accord.control.poses import has_poses
-from accord.control.ppo import VectorPpo
+from accord.control.recent import RecentWalk
 from accord.control.rollouts import Act, Steps, Walker
 from accord.control.settings import ClipLearningSettings
 from accord.control.watchers import AskedClips, SimulatedWatcher, Watcher, compared_clips
@@ -83,22 +84,25 @@ class ClipLearning:
         is given; people: who compare instead, in their own time. Raises ConfigError for what `make`
         refuses."""
         self.settings, self.seed, self.say = settings, seed, say
-        policy = settings.policy
+        learning = settings.learning
+        filmed = people is not None and not has_poses(settings.environment)
         fixed = settings.horizon == "fixed"
         self.environments = make(
             settings.environment,
-            policy.environments,
+            learning.environments,
             settings.episode_steps,
             fixed,
             settings.patience,
-            people is not None and not has_poses(settings.environment),
+            filmed,
         )
         self._film = Film(self.environments)
         self.watcher = watcher or SimulatedWatcher(
             settings.question, settings.rationality, settings.mistakes
         )
         size, form = self.environments.observation_size, self.environments.actions
-        self.learner = VectorPpo(policy, size, form, settings.rollouts, derive_seed(seed, "policy"))
+        own = derive_seed(seed, "policy")
+        self.learner = policy_learner(learning, size, form, settings.rollouts, own)
+        self._recent = RecentWalk(1 if filmed else settings.recent)  # frames are not kept so long
         self.reward = ClipReward(settings.reward, size, form, member_seed(seed))
         self.store = EpisodeStore(folder / "episodes")
         self._log = AppendLog(folder / "feedback.jsonl")
@@ -107,6 +111,7 @@ class ClipLearning:
         self._ends_BI = np.zeros((0, len(self.reward.centre_I)))
         self._starts_BI = self._ends_BI if settings.zero_first == 1 else self._at_the_start()
         self._learnt: dict[str, float] = {}
+        self._relearnt = False
         self.environment_steps = 0
 
     @property
@@ -128,21 +133,23 @@ class ClipLearning:
         points = {round(total * (n + 1) / settings.points) for n in range(settings.points)}
         for number in range(done, total):
             steps = self._walk(number)
-            if number == 0 and asked:
-                self._first_comparisons(steps)
+            exploring = bool(asked) and number < settings.first_asked
+            if asked and number == settings.first_asked:
+                self._first_comparisons(number, steps)
             elif number in asked:
-                self._ask(number, self._pool(number, steps), asked[number])
-            if asked:
+                pool = self._pool(number, self._recent.until(steps))
+                self._ask(number, pool, asked[number])
+            elif asked:
+                self._recent.add(steps)
+            if asked and not exploring:
                 self._hear(number)
-            reward_TN = self._rewards(number, steps)
-            values = self.learner.learn(steps, reward_TN)
+            values = self.learner.explore(steps) if exploring else self._learn(number, steps)
             if number + 1 in points:
                 evaluate(self.environment_steps, self.learner.actor())
             values |= self._learnt | {
                 "environment_steps": float(self.environment_steps),
                 "comparisons": float(len(self._log.rows)),
                 "comparisons_asked": float(self._asked),
-                "reward_step": float(reward_TN.mean()),
                 "gold_step": float(steps.reward_TN.mean()),
             }
             session.end_step(number + 1, total, values, partial(self._state, number + 1))
@@ -166,9 +173,10 @@ class ClipLearning:
 
     def _head(self, what: str) -> dict[str, str]:
         env, settings = self.environments, self.settings
-        kept = settings.policy if what == "policy" else settings.reward
+        kept = settings.learning if what == "policy" else settings.reward
         return {
             "what": what,
+            "learner": settings.learner,
             "environment": env.name,
             "physics": env.physics,
             "settings": kept.model_dump_json(),
@@ -182,9 +190,9 @@ class ClipLearning:
     def _walk(self, number: int, again: int = 0) -> Steps:
         """The rollout of this number; again: how many of it came before."""
         rng = generator(self.seed, "rollout", number, again)
-        act, settings = self.learner.actor(), self.settings
-        seen = self._film.take if self._shows(number) else None
-        steps = self._walker.walk(act, settings.policy.rollout, rng, self._elsewhere(number), seen)
+        act, settings = self.learner.behaviour(), self.settings
+        seen, rows = self._film.take if self._shows(number) else None, settings.learning.rollout
+        steps = self._walker.walk(act, rows, rng, self._elsewhere(number), seen)
         self.environment_steps += steps.size
         if settings.horizon == "fixed" and steps.terminated_TN.any():
             raise RunError(
@@ -199,9 +207,27 @@ class ClipLearning:
         """What the policy learns from in this rollout."""
         if self.settings.learn_from == "reward":
             return steps.reward_TN
-        rewards_TN = self.reward.rewards(self.reward.of_steps(steps))
+        return self._worth(number, self.reward.of_steps(steps))
+
+    def _worth(self, number: int, inputs: Array) -> Array:
+        """What steps are worth to the policy in this rollout: [...]."""
+        rewards = self.reward.rewards(inputs)
         left = 1 - self.settings.floor_share(number)
-        return rewards_TN - left * self._start() if left else rewards_TN
+        return rewards - left * self._start() if left else rewards
+
+    def _learn(self, number: int, steps: Steps) -> dict[str, float]:
+        """The policy, from this rollout; what it remembers is told anew where its reward is another
+        than it was."""
+        moved = self.settings.floor_share(number) != self.settings.floor_share(number - 1)
+        if self.settings.learn_from == "comparisons" and (self._relearnt or moved):
+            self.learner.relabel(
+                lambda seen, action, then: self._worth(
+                    number, self.reward.inputs(seen, action, then)
+                )
+            )
+            self._relearnt = False
+        reward_TN = self._rewards(number, steps)
+        return self.learner.learn(steps, reward_TN) | {"reward_step": float(reward_TN.mean())}
 
     def _start(self) -> float:
         """What it is worth to stay as an episode begins: above the floor."""
@@ -218,15 +244,16 @@ class ClipLearning:
         return self.reward.inputs(seen_NO, still_NA, seen_NO)
 
     # --- asking -----------------------------------------------------------------------------------
-    def _first_comparisons(self, steps: Steps) -> None:
+    def _first_comparisons(self, number: int, steps: Steps) -> None:
         """Clips of the policy as it begins, from as many rollouts as they take."""
         count = self.settings.first_comparisons
-        gathered = [steps]
-        pool = self._pool(0, steps)
+        gathered = [self._recent.until(steps)]
+        pool = self._pool(number, gathered[0])
         while len(pool.clips) < 2 * count and len(gathered) < GATHERED:
-            more = self._walk(0, len(gathered))
+            more = self._walk(number, len(gathered))
+            self.learner.remember(more)
             gathered.append(more)
-            pool.add(self._pieces(0, more, len(gathered) - 1), self.settings.clip)
+            pool.add(self._pieces(number, more, len(gathered) - 1), self.settings.clip)
         if len(pool.clips) < 2:
             raise DataError(
                 f"no episode lasts for a clip of {self.settings.clip} steps: of {pool.pieces:,}"
@@ -236,7 +263,7 @@ class ClipLearning:
         inputs = [self.reward.of_steps(one).reshape(-1, len(self.reward.centre_I))
                   for one in gathered]  # fmt: skip
         self.reward.fix_scale(np.concatenate(inputs))
-        self._ask(0, pool, count)
+        self._ask(number, pool, count)
 
     def _pool(self, number: int, steps: Steps) -> _ClipPool:
         pool = _ClipPool([], [])
@@ -268,7 +295,7 @@ class ClipLearning:
             self.say(f"rollout {number + 1}: no two clips of {settings.clip} steps, none asked")
             return
         episodes = {episode.id: episode for episode in pool.episodes}
-        first = number == 0
+        first = number == settings.first_asked
         wanted = count * (1 if first else settings.candidates)
         pairs_P2 = pairs_of(len(pool.clips), wanted, rng)
         if hearing is not None:  # nobody is asked the same twice
@@ -318,6 +345,7 @@ class ClipLearning:
             raise DataError("no judgement so far prefers a clip", "judge comparisons of clips")
         self._learnt = self.reward.learn(compared, updates)
         self.reward.settle(self._ends_BI)
+        self._relearnt = True
 
     # --- checkpoints ------------------------------------------------------------------------------
     def _state(self, done: int) -> State:
@@ -327,6 +355,7 @@ class ClipLearning:
             "learner": self.learner.state(),
             "reward": self.reward.state(),
             "ends": torch.from_numpy(self._ends_BI),
+            "recent": self._recent.state(),
             "learnt": dict(self._learnt),
             "environment_steps": self.environment_steps,
             "blocks": self.store.blocks,
@@ -353,6 +382,7 @@ class ClipLearning:
             self.say(f"the state of {self.settings.environment} cannot be set: new episodes begin")
             self._walker.begin(generator(self.seed, "begin again", done), self._elsewhere(done))
         else:
+            self._recent.load(state["recent"])
             self.environments.recall({name: one.numpy() for name, one in memory.items()})
             self._walker.elapsed_N = np.array(state["elapsed"], dtype=np.int64)
         return done

@@ -21,7 +21,7 @@ from accord.control.clip_reward import ClipReward, ClipRewardSettings
 from accord.control.environments import ActionForm
 from accord.control.extra import needed
 from accord.control.gym_batch import action_form, flat, flat_size
-from accord.control.ppo import VectorPpo, VectorPpoSettings
+from accord.control.learners import policy_learner, read_settings
 from accord.control.rollouts import Act
 from accord.errors import ConfigError, DataError
 from accord.seeds import derive_seed
@@ -75,12 +75,10 @@ def saved_reward(path: str | Path, observation: int, form: ActionForm) -> ClipRe
 def saved_policy(path: str | Path, observation: int, form: ActionForm, greedy: bool = False) -> Act:
     """The policy of a run. Raises as `saved_reward` does."""
     head, arrays = read_saved(path, "policy")
-    settings = VectorPpoSettings.model_validate_json(head["settings"])
-    learner = VectorPpo(settings, observation, form, 1, 0)
-    _check_size(path, head, len(arrays["seen.mean"]), observation)
-    _load(learner.model, arrays)
-    learner.seen.count, learner.seen.mean = 1.0, arrays["seen.mean"]
-    learner.seen.square = arrays["seen.deviation"] ** 2 - 1e-8
+    settings = read_settings(head.get("learner", "ppo"), head["settings"])
+    _check_size(path, head, arrays["policy.layers.0.weight"].shape[1], observation)
+    learner = policy_learner(settings, observation, form, 1, 0)
+    learner.take(arrays)
     return learner.actor(greedy)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 import torch
@@ -37,11 +38,18 @@ def without_denormals() -> Iterator[None]:
 
 
 class SmallNet(nn.Module):
-    """Layers of tanh between a vector and a vector; orthogonal weights, `gain` of the last (Huang
-    et al. 2022, details 2 and 3)."""
+    """Layers of tanh, or ReLU, between a vector and a vector; orthogonal weights, `gain` of the
+    last (Huang et al. 2022, details 2 and 3)."""
 
-    def __init__(self, sizes: Sequence[int], gain: float, seed: int) -> None:
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        gain: float,
+        seed: int,
+        between: Literal["tanh", "relu"] = "tanh",
+    ) -> None:
         super().__init__()
+        self.between = between
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
         for number, layer in enumerate(self._linear()):
             own = torch.Generator().manual_seed(derive_seed(seed, "layer", number))
@@ -53,8 +61,9 @@ class SmallNet(nn.Module):
         return [layer for layer in self.layers if isinstance(layer, nn.Linear)]
 
     def forward(self, x_BI: Tensor) -> Tensor:
+        bend = torch.tanh if self.between == "tanh" else torch.relu
         for layer in self.layers[:-1]:
-            x_BI = torch.tanh(layer(x_BI))
+            x_BI = bend(layer(x_BI))
         out: Tensor = self.layers[-1](x_BI)
         return out
 
@@ -66,9 +75,12 @@ class SmallNet(nn.Module):
             for layer in self._linear()
         ]
 
+        tanh = self.between == "tanh"
+
         def forward(x_BI: Array) -> Array:
             for weight, bias in weights[:-1]:
-                x_BI = np.tanh(x_BI @ weight + bias)
+                x_BI = x_BI @ weight + bias
+                x_BI = np.tanh(x_BI) if tanh else np.maximum(x_BI, 0)
             weight, bias = weights[-1]
             out: Array = x_BI @ weight + bias
             return out

@@ -19,9 +19,10 @@ from torch import Tensor, nn
 
 from accord.control.environments import ActionForm
 from accord.control.networks import SmallNet, aligned
+from accord.control.replay import Worth
 from accord.control.rollouts import Act, Steps
 from accord.control.running import RunningScale
-from accord.errors import RunError
+from accord.errors import ConfigError, RunError
 from accord.learning.advantages import gae, whiten
 from accord.learning.losses import ppo_policy, ppo_value
 from accord.learning.optimizer import Optimizer, load_trainable, trainable_state
@@ -134,11 +135,25 @@ class VectorPpo:
 
         return act
 
+    def behaviour(self) -> Act:
+        """How it acts to learn: as it is."""
+        return self.actor()
+
     def _deviation(self) -> Array:
         logs: Array = self.model.log_deviation_A.detach().numpy().astype(np.float64)
         return np.exp(logs)
 
     # --- learning ---------------------------------------------------------------------------------
+    def remember(self, steps: Steps) -> None:
+        """It learns from the rollout that its policy has just walked, and from no other."""
+
+    def relabel(self, worth: Worth) -> None:
+        """It remembers nothing whose reward could be told anew."""
+
+    def explore(self, steps: Steps) -> dict[str, float]:
+        """Raises ConfigError: it knows no states but the last ones."""
+        raise ConfigError("ppo does not explore by itself", "use learner: sac")
+
     def learn(self, steps: Steps, reward_TN: Array) -> dict[str, float]:
         """One rollout's updates, by rewards that need not be the environment's own; returns
         metrics. Raises RunError for a loss that is not finite, or where acting and learning
@@ -232,6 +247,13 @@ class VectorPpo:
         """What acts: the networks and the scale of what is seen."""
         found = {name: p.detach().numpy() for name, p in self.model.named_parameters()}
         return found | {"seen.mean": self.seen.mean, "seen.deviation": self.seen.deviation}
+
+    def take(self, arrays: Mapping[str, Array]) -> None:
+        """Act by `arrays()` of another."""
+        own = {name: aligned(arrays[name]) for name, p in self.model.named_parameters()}
+        self.model.load_state_dict(own)
+        self.seen.count, self.seen.mean = 1.0, arrays["seen.mean"]
+        self.seen.square = arrays["seen.deviation"] ** 2 - 1e-8
 
     # --- checkpoints ------------------------------------------------------------------------------
     def state(self) -> dict[str, Any]:

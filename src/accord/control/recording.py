@@ -5,37 +5,22 @@ Suffixes: T steps, N environments, A numbers of an action.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from accord.control.clip_learning import pieces_of
-from accord.control.environments import ActionForm, EnvironmentBatch
+from accord.control.environments import EnvironmentBatch
 from accord.control.episodes import Episode, check_physics
 from accord.control.making import make
 from accord.control.mujoco_batch import MujocoBatch
-from accord.control.rollouts import Act, Steps, Walker
+from accord.control.rollouts import Act, Walker, joined
 from accord.errors import DataError
 from accord.seeds import generator
 from accord.statistics.intervals import Array
 
 SIDE_BY_SIDE, CHUNK = 16, 100
 """Environments at most; steps between two looks at what has ended."""
-
-
-def at_random(form: ActionForm) -> Act:
-    """A policy that takes every action equally often."""
-
-    def act(seen_NO: Array, rng: np.random.Generator) -> tuple[Array, Array]:
-        count = len(seen_NO)
-        if form.kind == "discrete":
-            log_p = -np.log(form.size)
-            action_NA = rng.integers(form.size, size=(count, 1)).astype(np.float64)
-            return action_NA, np.full(count, log_p)
-        log_p = -float(np.log(form.high_A - form.low_A).sum())
-        return rng.uniform(form.low_A, form.high_A, (count, form.size)), np.full(count, log_p)
-
-    return act
 
 
 @dataclass(frozen=True)
@@ -62,7 +47,7 @@ def record(
     share_N[: count % environments.count] += 1
     steps = walker.walk(act, min(CHUNK, most), rng, elsewhere)
     while (steps.ended_TN.sum(0) < share_N).any() and (left := most - len(steps.reward_TN)):
-        steps = _joined(steps, walker.walk(act, min(CHUNK, left), rng, elsewhere))
+        steps = joined(steps, walker.walk(act, min(CHUNK, left), rng, elsewhere))
     found: list[list[Episode]] = [[] for _ in range(environments.count)]
     for (n, _, _), episode in zip(
         steps.pieces(), pieces_of(steps, f"{seed}", seed, environments), strict=True
@@ -72,16 +57,6 @@ def record(
             found[n].append(episode)
     kept = [episode for own in found for episode in own]
     return Recorded(kept, count - len(kept))
-
-
-def _joined(first: Steps, then: Steps) -> Steps:
-    """Two walks, one after the other."""
-    both = {
-        field.name: np.concatenate([getattr(first, field.name), getattr(then, field.name)])
-        for field in fields(Steps)
-        if field.name != "begun_N" and getattr(first, field.name) is not None
-    }
-    return replace(first, **both)
 
 
 def recorded_where(environment: str, count: int, limit: int | None = None) -> EnvironmentBatch:

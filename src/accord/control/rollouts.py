@@ -6,12 +6,12 @@ Suffixes: T steps, N environments, O numbers of an observation, A of an action, 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
-from accord.control.environments import EnvironmentBatch, Mask
+from accord.control.environments import ActionForm, EnvironmentBatch, Mask
 from accord.statistics.intervals import Array, Index
 
 Act = Callable[[Array, np.random.Generator], tuple[Array, Array]]
@@ -134,3 +134,28 @@ class Walker:
 def _stacked(rows: list[Array | None]) -> Array | None:
     known = [one for one in rows if one is not None]
     return np.stack(known) if known else None
+
+
+def at_random(form: ActionForm) -> Act:
+    """A policy that takes every action equally often."""
+
+    def act(seen_NO: Array, rng: np.random.Generator) -> tuple[Array, Array]:
+        count = len(seen_NO)
+        if form.kind == "discrete":
+            log_p = -np.log(form.size)
+            action_NA = rng.integers(form.size, size=(count, 1)).astype(np.float64)
+            return action_NA, np.full(count, log_p)
+        log_p = -float(np.log(form.high_A - form.low_A).sum())
+        return rng.uniform(form.low_A, form.high_A, (count, form.size)), np.full(count, log_p)
+
+    return act
+
+
+def joined(first: Steps, then: Steps) -> Steps:
+    """Two walks, the second going on where the first ended."""
+    both = {
+        field.name: np.concatenate([getattr(first, field.name), getattr(then, field.name)])
+        for field in fields(Steps)
+        if field.name != "begun_N" and getattr(first, field.name) is not None
+    }
+    return replace(first, **both)

@@ -9,7 +9,9 @@ from pydantic import Field, model_validator
 from accord.control.acquisition import Acquisition
 from accord.control.clip_reward import ClipRewardSettings
 from accord.control.gym_batch import PATIENCE
+from accord.control.learners import LearnerName
 from accord.control.ppo import VectorPpoSettings
+from accord.control.sac import SacSettings
 from accord.feedback.selection import LEAST_RANDOM
 from accord.learning.settings import Share, Steps
 from accord.validation import Settings, Unit
@@ -122,15 +124,24 @@ class ClipLearningSettings(Settings):
     evaluation: Annotated[int, Unit("episodes")] = Field(
         32, ge=2, description="Episodes of an evaluation."
     )
-    policy: VectorPpoSettings = Field(
-        default_factory=VectorPpoSettings, description="The policy's learner."
+    learner: LearnerName = Field(
+        "ppo",
+        description=(
+            "How the policy learns: ppo, from each rollout once (settings under policy); sac, from"
+            " all it remembers, by fewer steps and more arithmetic (settings under sac)."
+        ),
     )
+    policy: VectorPpoSettings = Field(
+        default_factory=VectorPpoSettings, description="Proximal policy optimisation."
+    )
+    sac: SacSettings = Field(default_factory=SacSettings, description="Soft actor-critic.")
     reward: ClipRewardSettings = Field(
         default_factory=ClipRewardSettings, description="The reward model."
     )
 
     @model_validator(mode="after")
     def _fits(self) -> ClipLearningSettings:
+        self._one_learner()
         later = self.comparisons - self.first_comparisons
         if later < 0:
             raise ValueError(
@@ -140,14 +151,15 @@ class ClipLearningSettings(Settings):
             raise ValueError(f"{later} comparisons are left for 0 rounds: set rounds")
         if self.rounds > later:
             raise ValueError(f"{later} comparisons cannot be spread over {self.rounds} rounds")
-        if self.rounds and self.asked_in < self.rounds:
+        left = self.asked_in - self.first_asked
+        if self.rounds and left < self.rounds:
             raise ValueError(
-                f"{self.rounds} rounds in {self.asked_in} rollouts ({self.steps:,} steps): use"
+                f"{self.rounds} rounds in {max(0, left)} rollouts ({self.steps:,} steps): use"
                 " fewer rounds, more steps or shorter rollouts"
             )
-        if self.clip > self.policy.rollout:
+        if self.clip > self.learning.rollout:
             raise ValueError(
-                f"a clip of {self.clip} steps is longer than a rollout of {self.policy.rollout}"
+                f"a clip of {self.clip} steps is longer than a rollout of {self.learning.rollout}"
             )
         if self.episode_steps is not None and self.clip > self.episode_steps:
             raise ValueError(
@@ -155,10 +167,44 @@ class ClipLearningSettings(Settings):
             )
         return self
 
+    def _one_learner(self) -> None:
+        """Raise ValueError for settings of the learner that does not learn, or that it cannot
+        follow."""
+        if self.learner == "ppo" and self.sac != SacSettings():
+            raise ValueError("settings under sac with learner: ppo: set learner: sac")
+        if self.learner == "sac" and self.policy != VectorPpoSettings():
+            raise ValueError("settings under policy with learner: sac: its own are under sac")
+        if self.first_asked and self.learn_from == "reward":
+            raise ValueError("learn_from: reward explores nothing: leave sac.explore at 0")
+        if self.first_asked >= self.rollouts:
+            raise ValueError(
+                f"{self.sac.explore:,} steps of exploring leave none of {self.steps:,} to learn in"
+            )
+
+    @property
+    def learning(self) -> VectorPpoSettings | SacSettings:
+        """Of the policy's learner."""
+        return self.sac if self.learner == "sac" else self.policy
+
+    @property
+    def per_rollout(self) -> int:
+        """Steps of all environments in a rollout."""
+        return self.learning.rollout * self.learning.environments
+
     @property
     def rollouts(self) -> int:
         """Of the whole run, before whose last step the policy learns."""
-        return max(1, self.steps // (self.policy.rollout * self.policy.environments))
+        return max(1, self.steps // self.per_rollout)
+
+    @property
+    def first_asked(self) -> int:
+        """Rollout after which the first comparisons are asked; those before it explore."""
+        return self.sac.explore // self.per_rollout if self.learner == "sac" else 0
+
+    @property
+    def recent(self) -> int:
+        """Latest rollouts that clips are cut from, of those since the last question."""
+        return self.sac.recent if self.learner == "sac" else 1
 
     @property
     def asked_in(self) -> int:
@@ -174,17 +220,18 @@ class ClipLearningSettings(Settings):
     def schedule(self) -> dict[int, int]:
         """Rollout -> comparisons asked of its clips: the first before the policy learns, the others
         evenly spread."""
-        asked = {0: self.first_comparisons}
+        first = self.first_asked
+        asked = {first: self.first_comparisons}
         later = self.comparisons - self.first_comparisons
         for number in range(self.rounds):
             count = later * (number + 1) // self.rounds - later * number // self.rounds
-            asked[round((number + 1) * self.asked_in / self.rounds)] = count
+            asked[first + round((number + 1) * (self.asked_in - first) / self.rounds)] = count
         return asked
 
     def due(self, rollout: int) -> int:
         """Comparisons that people must have settled before the policy learns from a rollout: the
         first ones, and all rounds so far but the last `ahead`."""
-        asked = self.schedule()
-        later = [number for number in sorted(asked) if 0 < number <= rollout]
+        asked, first = self.schedule(), self.first_asked
+        later = [number for number in sorted(asked) if first < number <= rollout]
         waited = later[: max(0, len(later) - self.ahead)]
-        return asked[0] + sum(asked[number] for number in waited)
+        return asked[first] + sum(asked[number] for number in waited)

@@ -35,8 +35,8 @@ STUDIO = "studio.json"
 """Remembers the project in which people judge."""
 SHOWN = 4
 """Comparisons whose clips the page shows."""
-PACE = (2_000, 15_000)
-"""Steps per second that a run takes at least and at most, learning included."""
+PACE = {"ppo": (2_000, 15_000), "sac": (80, 800)}
+"""Learner -> steps per second that a run takes at least and at most, learning included."""
 
 
 class StudioPlace(Settings):
@@ -88,6 +88,7 @@ class LearnFromClips(Stage):
     about = "a reward learned from comparisons of clips, and a policy that learns from it"
 
     def plan(self, config: LearnFromClipsConfig, context: StageContext) -> Plan:
+        from accord.control.learners import policy_learner
         from accord.control.making import make
         from accord.control.poses import has_poses
 
@@ -108,14 +109,16 @@ class LearnFromClips(Stage):
             notes.append("its state cannot be set: a resumed run begins new episodes")
         if config.asks_people:
             notes += _asked_of_people(config, "frames" if shown else "poses")
-        size = config.policy.rollout * config.policy.environments
+        if environment.actions.kind == "discrete" and config.learner == "sac":
+            policy_learner(config.sac, 1, environment.actions, 1, 0)  # says why not
+        slowest, fastest = PACE[config.learner]
         watched = (config.points + 1) * config.evaluation * (config.episode_steps or 1000)
-        total = config.rollouts * size + watched
+        total = config.rollouts * config.per_rollout + watched
         return Plan(
             rows=config.comparisons if config.learn_from == "comparisons" else None,
             steps=config.rollouts,
             disk_mib=_disk(config, environment.observation_size, environment.actions.size),
-            seconds=(total / PACE[1], total / PACE[0]),
+            seconds=(total / fastest, total / slowest),
             notes=notes,
         )
 
@@ -187,7 +190,7 @@ def _people(config: LearnFromClipsConfig, context: StageContext) -> Iterator[Cli
 
 def _disk(config: LearnFromClipsConfig, observation: int, action: int) -> int:
     """MiB of the episodes that clips lie in, at most, and of what evaluations saw."""
-    piece = config.policy.rollout * 8 * (4 * observation + action)
+    piece = config.learning.rollout * config.recent * 8 * (4 * observation + action)
     asked = 2 * config.comparisons * piece if config.learn_from == "comparisons" else 0
     watched = (config.points + 1) * config.evaluation * (config.episode_steps or 1000)
     return 1 + (asked + watched * 8 * (2 * observation + action)) // 2**20
