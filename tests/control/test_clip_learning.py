@@ -20,6 +20,7 @@ pytest.importorskip("gymnasium", reason="the extra control is not installed")
 pytest.importorskip("mujoco", reason="the extra control is not installed")
 
 from accord.control.clip_learning import ClipLearning
+from accord.control.ppo import VectorPpo
 from accord.control.sac import Sac
 from accord.control.settings import ClipLearningSettings
 from accord.errors import AccordError, ConfigError, Interrupted, RunError
@@ -31,7 +32,7 @@ from accord.runs.stage import Value
 
 SMALL: dict[str, Any] = {
     "environment": "accord:Backflip", "episode_steps": 60, "steps": 1200, "comparisons": 12,
-    "first_comparisons": 6, "rounds": 2, "asked_until": 0.7, "clip": 15, "elsewhere_first": 0.4, "elsewhere": 0.5,
+    "first_comparisons": 6, "rounds": 2, "asked_until": 0.7, "clip": 15, "elsewhere_first": 0.4, "elsewhere": 0.5, "anew": [0.5],
     "points": 2, "evaluation": 3, "zero_first": -0.4,
     "policy": {"environments": 4, "rollout": 50, "minibatch": 100, "hidden": 8, "epochs": 1},
     "reward": {"hidden": 8, "first_steps": 4, "round_steps": 2},
@@ -104,16 +105,20 @@ def test_a_run_leaves_policy_reward_judgements_evidence_and_a_page(tmp_path: Pat
     assert "clean flips" in page
 
 
-@pytest.mark.parametrize("environment", ["accord:Backflip", "Pendulum-v1"])
-def test_a_resumed_run_is_the_same_to_the_bit(tmp_path: Path, environment: str) -> None:
-    """Where the state can be set; where it cannot, it says that new episodes begin."""
+@pytest.mark.parametrize(
+    ("environment", "after"),
+    [("accord:Backflip", 2), ("accord:Backflip", 3), ("accord:Backflip", 4), ("Pendulum-v1", 2)],
+)
+def test_a_resumed_run_is_the_same_to_the_bit(tmp_path: Path, environment: str, after: int) -> None:
+    """Where the state can be set, before, as and after the policy begins anew; where it cannot, it
+    says that new episodes begin."""
     settings = ClipLearningSettings.model_validate(SMALL | {"environment": environment} | (
         {} if environment.startswith("accord") else {"elsewhere": 0, "elsewhere_first": 0, "horizon": "fixed"}
     ))  # fmt: skip
     said: list[str] = []
     whole = ClipLearning(settings, 5, tmp_path / "whole")
     whole.run(LocalSession())
-    session = Stops(2, tmp_path / "state.pt")
+    session = Stops(after, tmp_path / "state.pt")
     with pytest.raises(Interrupted):
         ClipLearning(settings, 5, tmp_path / "half").run(session)
     again = ClipLearning(settings, 5, tmp_path / "half", say=said.append)
@@ -121,7 +126,7 @@ def test_a_resumed_run_is_the_same_to_the_bit(tmp_path: Path, environment: str) 
     assert len(again.records) == len(whole.records) == 12
     assert again.store.ids == EpisodeIds(tmp_path / "half")
     if environment == "Pendulum-v1":
-        assert said == ["the state of Pendulum-v1 cannot be set: new episodes begin"]
+        assert said[0] == "the state of Pendulum-v1 cannot be set: new episodes begin"
         return
     assert again.records == whole.records
     for mine, theirs in ((again.learner, whole.learner), (again.reward, whole.reward)):
@@ -247,6 +252,18 @@ def test_each_learner_has_its_own_settings_and_what_it_cannot_do_is_said(
         ({"clip": 70}, "a clip of 70 steps is longer than a rollout of 50"),
         ({"rounds": 7}, "6 comparisons cannot be spread over 7 rounds"),
         ({"asked_until": 0.1}, "2 rounds in 0 rollouts"),
+        ({"anew": [0.5, 0.2]}, "anew [0.5, 0.2]: name shares between 0 and 1, in order"),
+        ({"anew": [1]}, "anew [1.0]: name shares between 0 and 1, in order"),
+        ({"anew": [0.5, 0.52]}, "anew [0.5, 0.52] begins twice in one of 6 rollouts"),
+        (
+            {
+                "learner": "sac",
+                "policy": {},
+                "anew": [0.3],
+                "sac": {"rollout": 20, "environments": 4, "explore": 400},
+            },
+            "anew [0.3]: 400 of 1,200 steps explore",
+        ),
     ],
 )
 def test_what_cannot_work_is_refused_before_a_run(
@@ -264,7 +281,7 @@ def test_the_zero_of_rewards_ends_at_the_floor(rollouts: int, first: float, unti
     after that, and in the last in any case."""
     settings = ClipLearningSettings.model_validate(
         SMALL | {"steps": 200 * rollouts, "comparisons": 6, "rounds": 0}
-        | {"zero_first": first, "zero_until": until}
+        | {"zero_first": first, "zero_until": until, "anew": []}
     )  # fmt: skip
     shares = np.array([settings.floor_share(number) for number in range(rollouts)])
     moving = np.arange(rollouts) < min(until * rollouts, rollouts - 1)
@@ -272,6 +289,46 @@ def test_the_zero_of_rewards_ends_at_the_floor(rollouts: int, first: float, unti
     assert shares[~moving] == pytest.approx(1)
     assert (np.diff(shares) >= -1e-12).all()
     assert np.diff(shares[moving], 2) == pytest.approx(0, abs=1e-9)
+
+
+@given(st.integers(9, 90), st.lists(st.integers(1, 8), unique=True), st.floats(0, 1))
+def test_every_rollout_lies_in_one_life_which_begins_elsewhere_first(
+    rollouts: int, tenths: list[int], first: float
+) -> None:
+    settings = ClipLearningSettings.model_validate(
+        SMALL | {"steps": 200 * rollouts, "comparisons": 6, "rounds": 0}
+        | {"anew": sorted(one / 9 for one in tenths), "elsewhere_first": first, "elsewhere": 0.25}
+    )  # fmt: skip
+    lives = settings.lives
+    assert len(lives) == len(tenths) + 1
+    assert [number for life in lives for number in life] == list(range(rollouts))
+    for number in range(rollouts):
+        life = lives[settings.life(number)]
+        assert number in life
+        lived = (number - life.start) / len(life)
+        assert settings.begins_elsewhere(number) == (1 if lived < first else 0.25)
+
+
+def test_a_policy_that_begins_anew_has_learned_nothing_and_the_reward_everything(
+    tmp_path: Path,
+) -> None:
+    settings = ClipLearningSettings.model_validate(SMALL)
+    learning = ClipLearning(settings, 4, tmp_path)
+    learning.run(LocalSession())
+    assert isinstance(learning.learner, VectorPpo)
+    assert learning.learner.updates == 3  # rollouts of the second of two lives
+    assert learning.learner.optimizer.steps == learning.learner.optimizer.total_steps
+    assert learning.learner.seen.count == 3 * 200
+    assert len(learning.records) == 12
+    assert learning.reward.trained == 3
+    first, second, again = (learning._newborn(life).arrays() for life in (0, 1, 1))
+    assert any((first[name] != second[name]).any() for name in first)
+    assert all((second[name] == again[name]).all() for name in second)
+
+
+def test_the_zero_of_rewards_may_stay_where_it_is() -> None:
+    settings = ClipLearningSettings.model_validate(SMALL | {"zero_first": 0.3, "zero_until": None})
+    assert {settings.floor_share(number) for number in range(settings.rollouts)} == {0.3}
 
 
 @pytest.mark.parametrize("environment", ["accord:Backflip", "CartPole-v1"])

@@ -40,6 +40,22 @@ def test_lapses_are_christianos(gap: float, lapse: float) -> None:
     assert first_preferred(np.array([gap]), lapse)[0] == pytest.approx(wanted, rel=1e-6)
 
 
+@given(st.integers(0, 99))
+def test_a_reward_of_outcomes_sees_nothing_of_what_came_before(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    form = ActionForm("box", 2, -np.ones(2), np.ones(2))
+    seen, then = rng.normal(size=(2, 2, 6, 3))
+    action = rng.normal(size=(2, 6, 2))
+    for sees, same in (("outcome", True), ("step", False)):
+        reward = ClipReward(ClipRewardSettings.model_validate({"sees": sees}), 3, form, seed)
+        first, second = (
+            reward.rewards(reward.inputs(seen[n], action[n], then[0])) for n in range(2)
+        )
+        assert np.array_equal(first, second) == same
+        later = reward.rewards(reward.inputs(seen[0], action[0], then[1]))
+        assert not np.array_equal(first, later)
+
+
 def test_it_recovers_what_was_liked() -> None:
     reward, (clips, _) = reward_of(), compared(200)
     reward.fix_scale(clips.first_MLI.reshape(-1, 5))

@@ -31,10 +31,16 @@ def settings(environment: str, **more: Any) -> ClipLearningSettings:
     return ClipLearningSettings.model_validate(small | more)
 
 
-@pytest.fixture(scope="module", params=["Pendulum-v1", "CartPole-v1"])
+@pytest.fixture(
+    scope="module",
+    params=[("Pendulum-v1", "step"), ("Pendulum-v1", "outcome"), ("CartPole-v1", "step")],
+    ids=str,
+)
 def learned(request: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[ClipLearning, Path]:
     folder = tmp_path_factory.mktemp("learned")
-    learner = ClipLearning(settings(request.param), 5, folder)
+    (environment, sees), small = request.param, settings("Pendulum-v1").reward
+    reward = small.model_dump() | {"sees": sees}
+    learner = ClipLearning(settings(environment, reward=reward), 5, folder)
     learner.run(LocalSession())
     learner.save(folder)
     return learner, folder

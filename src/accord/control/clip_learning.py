@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,22 +18,20 @@ import numpy as np
 import torch
 from safetensors.numpy import save_file
 
-from accord.control.acquisition import choose, distinct, pairs_of
+from accord.control.asking import ClipPool, pieces_of
 from accord.control.clip_reward import ClipReward, member_seed
-from accord.control.environments import EnvironmentBatch
-from accord.control.episodes import Episode, EpisodeStore, windows
+from accord.control.episodes import Episode, EpisodeStore
 from accord.control.film import Film
 from accord.control.hearing import Hearing
-from accord.control.learners import policy_learner
+from accord.control.learners import PolicyLearner, policy_learner
 from accord.control.making import make
 from accord.control.people import ClipJudges
 from accord.control.poses import has_poses
 from accord.control.recent import RecentWalk
 from accord.control.rollouts import Act, Steps, Walker
 from accord.control.settings import ClipLearningSettings
-from accord.control.watchers import AskedClips, SimulatedWatcher, Watcher, compared_clips
+from accord.control.watchers import SimulatedWatcher, Watcher, compared_clips
 from accord.errors import DataError, RunError
-from accord.feedback.messages import Clip
 from accord.feedback.records import Feedback
 from accord.files import AppendLog, write_atomically
 from accord.learning.session import Session, State
@@ -48,24 +46,6 @@ GATHERED = 50
 """Rollouts after which clips for the first comparisons must have been found."""
 Evaluate = Callable[[int, Act], None]
 """(environment steps so far, how the policy acts)."""
-
-
-@dataclass
-class _ClipPool:
-    """Clips that can be asked about: the pieces of episodes they lie in."""
-
-    episodes: list[Episode]
-    clips: list[Clip]
-    pieces: int = 0
-    longest: int = 0
-
-    def add(self, episodes: list[Episode], length: int) -> None:
-        for episode in episodes:
-            self.pieces += 1
-            self.longest = max(self.longest, episode.steps)
-            if episode.steps >= length:
-                self.episodes.append(episode)
-                self.clips += windows(episode, length)
 
 
 class ClipLearning:
@@ -100,8 +80,7 @@ class ClipLearning:
             settings.question, settings.rationality, settings.mistakes
         )
         size, form = self.environments.observation_size, self.environments.actions
-        own = derive_seed(seed, "policy")
-        self.learner = policy_learner(learning, size, form, settings.rollouts, own)
+        self.learner = self._newborn(0)
         self._recent = RecentWalk(1 if filmed else settings.recent)  # frames are not kept so long
         self.reward = ClipReward(settings.reward, size, form, member_seed(seed))
         self.store = EpisodeStore(folder / "episodes")
@@ -127,11 +106,14 @@ class ClipLearning:
         done = 0 if state is None else self._load(state)
         if state is None:
             self._forget()
-            self._walker.begin(generator(self.seed, "begin"), self._elsewhere(0))
+            self._walker.begin(generator(self.seed, "begin"), settings.begins_elsewhere(0))
             evaluate(0, self.learner.actor())
         asked = settings.schedule() if settings.learn_from == "comparisons" else {}
+        begins = {life.start for life in settings.lives[1:]}
         points = {round(total * (n + 1) / settings.points) for n in range(settings.points)}
         for number in range(done, total):
+            if number in begins:
+                self._begin_anew(number)
             steps = self._walk(number)
             exploring = bool(asked) and number < settings.first_asked
             if asked and number == settings.first_asked:
@@ -183,16 +165,29 @@ class ClipLearning:
         }
 
     # --- walking ----------------------------------------------------------------------------------
-    def _elsewhere(self, number: int) -> float:
-        early = number < self.settings.elsewhere_first * self.settings.rollouts
-        return 1.0 if early else self.settings.elsewhere
+    def _newborn(self, life: int) -> PolicyLearner:
+        """A policy that has learned nothing yet, of one of the run's lives."""
+        settings, env = self.settings, self.environments
+        seed = derive_seed(self.seed, "policy", life) if life else derive_seed(self.seed, "policy")
+        rollouts = len(settings.lives[life])
+        size, form = env.observation_size, env.actions
+        return policy_learner(settings.learning, size, form, rollouts, seed)
+
+    def _begin_anew(self, number: int) -> None:
+        settings = self.settings
+        before, self.learner = self.learner, self._newborn(settings.life(number))
+        self.learner.inherit(before)
+        rng = generator(self.seed, "begin anew", number)
+        self._walker.begin(rng, settings.begins_elsewhere(number))
+        self.say(f"rollout {number + 1}: the policy begins anew")
 
     def _walk(self, number: int, again: int = 0) -> Steps:
         """The rollout of this number; again: how many of it came before."""
         rng = generator(self.seed, "rollout", number, again)
         act, settings = self.learner.behaviour(), self.settings
         seen, rows = self._film.take if self._shows(number) else None, settings.learning.rollout
-        steps = self._walker.walk(act, rows, rng, self._elsewhere(number), seen)
+        elsewhere = settings.begins_elsewhere(number)
+        steps = self._walker.walk(act, rows, rng, elsewhere, seen)
         self.environment_steps += steps.size
         if settings.horizon == "fixed" and steps.terminated_TN.any():
             raise RunError(
@@ -253,7 +248,7 @@ class ClipLearning:
             more = self._walk(number, len(gathered))
             self.learner.remember(more)
             gathered.append(more)
-            pool.add(self._pieces(number, more, len(gathered) - 1), self.settings.clip)
+            pool.add(self._pieces(number, more, len(gathered) - 1))
         if len(pool.clips) < 2:
             raise DataError(
                 f"no episode lasts for a clip of {self.settings.clip} steps: of {pool.pieces:,}"
@@ -265,9 +260,9 @@ class ClipLearning:
         self.reward.fix_scale(np.concatenate(inputs))
         self._ask(number, pool, count)
 
-    def _pool(self, number: int, steps: Steps) -> _ClipPool:
-        pool = _ClipPool([], [])
-        pool.add(self._pieces(number, steps), self.settings.clip)
+    def _pool(self, number: int, steps: Steps) -> ClipPool:
+        pool = ClipPool(self.settings.clip)
+        pool.add(self._pieces(number, steps))
         return pool
 
     def _pieces(self, number: int, steps: Steps, again: int = 0) -> list[Episode]:
@@ -283,7 +278,7 @@ class ClipLearning:
     def _shows(self, number: int) -> bool:
         return self._hearing is not None and number in self.settings.schedule()
 
-    def _ask(self, number: int, pool: _ClipPool, count: int) -> None:
+    def _ask(self, number: int, pool: ClipPool, count: int) -> None:
         """Choose pairs, keep the episodes they lie in, have them judged, learn from all so far."""
         settings, rng = self.settings, generator(self.seed, "asking", number)
         hearing = self._hearing
@@ -294,34 +289,13 @@ class ClipLearning:
         if len(pool.clips) < 2:
             self.say(f"rollout {number + 1}: no two clips of {settings.clip} steps, none asked")
             return
-        episodes = {episode.id: episode for episode in pool.episodes}
         first = number == settings.first_asked
-        wanted = count * (1 if first else settings.candidates)
-        pairs_P2 = pairs_of(len(pool.clips), wanted, rng)
-        if hearing is not None:  # nobody is asked the same twice
-            more_P2 = pairs_of(len(pool.clips), 4 * wanted, rng)
-            pairs_P2 = distinct(np.concatenate([pairs_P2, more_P2]))[:wanted]
-        shown = [episodes[clip.episode].piece(clip) for clip in pool.clips]
-        inputs_CLI = np.stack([self.reward.of_episode(piece) for piece in shown])
-        score_EC = self.reward.scores(inputs_CLI)
-        gap_EP = score_EC[:, pairs_P2[:, 0]] - score_EC[:, pairs_P2[:, 1]]
-        kind = "random" if first else settings.acquisition
-        chosen, arms = choose(
-            kind, gap_EP, settings.reward.lapse, count, settings.random_share, rng
-        )
-        asked = [
-            AskedClips(
-                pool.clips[a], pool.clips[b], arm,
-                (float(shown[a].reward_T.sum()), float(shown[b].reward_T.sum())),
-            )
-            for (a, b), arm in zip(pairs_P2[chosen].tolist(), arms, strict=True)
-        ]  # fmt: skip
-        named = dict.fromkeys(clip.episode for one in asked for clip in (one.first, one.second))
+        asked = pool.choose(self.reward, settings, count, first, hearing is None, rng)
         there = set() if hearing is None else set(self.store.ids)
-        self.store.append([episodes[name] for name in named if name not in there])
+        self.store.append([one for one in pool.of(asked) if one.id not in there])
         if hearing is not None:
             clips = [clip for one in asked for clip in (one.first, one.second)]
-            hearing.ask(number, asked, self._film.drawings(clips, episodes))
+            hearing.ask(number, asked, self._film.drawings(clips, pool.episodes))
             return
         records = self.watcher.judge(asked, rng)
         self._log.append([one.model_dump(mode="json") for one in records])
@@ -368,6 +342,8 @@ class ClipLearning:
         }
 
     def _load(self, state: State) -> int:
+        done = int(state["done"])
+        self.learner = self._newborn(self.settings.life(max(0, done - 1)))
         self.learner.load(state["learner"])
         self.reward.load(state["reward"])
         self._ends_BI = state["ends"].numpy()
@@ -376,11 +352,11 @@ class ClipLearning:
         self._forget(state["blocks"], state["records"])
         if self._hearing is not None:
             self._hearing.learned = int(state["heard"])
-        done = int(state["done"])
         memory: dict[str, Any] | None = state["environments"]
         if memory is None:
             self.say(f"the state of {self.settings.environment} cannot be set: new episodes begin")
-            self._walker.begin(generator(self.seed, "begin again", done), self._elsewhere(done))
+            elsewhere = self.settings.begins_elsewhere(done)
+            self._walker.begin(generator(self.seed, "begin again", done), elsewhere)
         else:
             self._recent.load(state["recent"])
             self.environments.recall({name: one.numpy() for name, one in memory.items()})
@@ -401,30 +377,3 @@ def save_arrays(path: Path, arrays: dict[str, np.ndarray], head: dict[str, str])
     """A network and its scales, whole or absent."""
     plain = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     write_atomically(path, lambda place: save_file(plain, str(place), {"accord": json.dumps(head)}))
-
-
-def pieces_of(steps: Steps, name: str, seed: int, environments: EnvironmentBatch) -> list[Episode]:
-    """The pieces of episodes in a rollout, each an episode of the store."""
-    found = []
-    for n, start, end in steps.pieces():
-        rows, last = slice(start, end), slice(end - 1, end)
-        seen = np.concatenate([steps.observation_TNO[rows, n], steps.next_TNO[last, n]])
-        states = None
-        if steps.state_TNS is not None and steps.then_TNS is not None:
-            states = np.concatenate([steps.state_TNS[rows, n], steps.then_TNS[last, n]])
-        found.append(
-            Episode(
-                f"{name}-{n:03d}-{start:04d}",
-                environments.name,
-                environments.physics,
-                seed,
-                steps.begun_at(n, start),
-                seen,
-                steps.action_TNA[rows, n],
-                steps.reward_TN[rows, n],
-                steps.terminated_TN[rows, n],
-                steps.truncated_TN[rows, n],
-                states,
-            )
-        )
-    return found

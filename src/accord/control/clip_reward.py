@@ -1,5 +1,5 @@
-"""A reward learned from comparisons of clips: an ensemble on (s, a, s'), summed over a clip's steps
-(Christiano et al. 2017 section 2.2.3).
+"""A reward learned from comparisons of clips: an ensemble on (s, a, s'), or on s' alone, summed
+over a clip's steps (Christiano et al. 2017 section 2.2.3).
 
 Suffixes: C clips, L steps of a clip, I numbers of an input, M comparisons, E members, T, N as in
 rollouts.
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -42,6 +42,13 @@ class ClipRewardSettings(OptimizerSettings):
     schedule: Any = Field("constant", description="How the step size falls, as in every trainer.")
     adam_beta2: float = Field(0.999, ge=0, lt=1, description="Decay of Adam's mean square.")
     weight_decay: float = Field(0.01, ge=0, description="Decay of weights, per unit of step size.")
+    sees: Literal["step", "outcome"] = Field(
+        "step",
+        description=(
+            "What of a step is paid for; step: what was seen, what was done and what was seen then;"
+            " outcome: what was seen then alone, of which fewer comparisons tell as much."
+        ),
+    )
     members: Annotated[int, Unit("members")] = Field(
         3, ge=1, description="Networks, each with its own bootstrap of the comparisons."
     )
@@ -87,7 +94,7 @@ class ClipReward:
         self, settings: ClipRewardSettings, observation: int, form: ActionForm, seed: int
     ) -> None:
         self.settings, self.seed, self.form = settings, seed, form
-        size = 2 * observation + form.size
+        size = observation if settings.sees == "outcome" else 2 * observation + form.size
         self.net = StackedNet(size, settings.hidden, settings.layers, settings.members, seed)
         self.optimizer = Optimizer(self.net.parameters(), settings, 1)
         self.centre_I, self.spread_I = np.zeros(size), np.ones(size)
@@ -96,7 +103,9 @@ class ClipReward:
 
     # --- inputs -----------------------------------------------------------------------------------
     def inputs(self, seen: Array, action: Array, then: Array) -> Array:
-        """(s, a, s'), not scaled: [..., I]."""
+        """(s, a, s'), or s' alone, not scaled: [..., I]."""
+        if self.settings.sees == "outcome":
+            return then
         if self.form.kind == "discrete":
             action = np.eye(self.form.size)[action[..., 0].astype(np.int64)]
         else:

@@ -29,6 +29,9 @@ class PolicyLearner(Protocol):
     def remember(self, steps: Steps) -> None:
         """Steps whose reward is not told yet, where it learns from more than the last ones."""
 
+    def inherit(self, before: object) -> None:
+        """Remember the steps that a learner before it did, and nothing that it learned of them."""
+
     def relabel(self, worth: Worth) -> None:
         """Tell the reward of all it remembers anew."""
 

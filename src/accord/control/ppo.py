@@ -147,6 +147,9 @@ class VectorPpo:
     def remember(self, steps: Steps) -> None:
         """It learns from the rollout that its policy has just walked, and from no other."""
 
+    def inherit(self, before: object) -> None:
+        """Nothing: no learner of its kind remembers steps."""
+
     def relabel(self, worth: Worth) -> None:
         """It remembers nothing whose reward could be told anew."""
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from accord.control.clip_learning import pieces_of
+from accord.control.asking import pieces_of
 from accord.control.environments import EnvironmentBatch
 from accord.control.episodes import Episode, check_physics
 from accord.control.making import make

@@ -223,6 +223,11 @@ class Sac:
         """Steps whose reward is told by the next `relabel`."""
         self.buffer.add(steps, np.zeros(steps.reward_TN.shape))
 
+    def inherit(self, before: object) -> None:
+        """Remember the steps that another of its kind did."""
+        if isinstance(before, Sac):
+            self.buffer = before.buffer
+
     def relabel(self, worth: Worth) -> None:
         """See `ReplayBuffer.relabel`."""
         self.buffer.relabel(worth)

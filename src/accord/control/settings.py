@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -60,11 +61,14 @@ class ClipLearningSettings(Settings):
             " floor alone, to stay may pay more than all that a policy tries."
         ),
     )
-    zero_until: Share = Field(
+    zero_until: Share | None = Field(
         0.5,
         gt=0,
         lt=1,
-        description="Share of the steps over which it moves to the floor, where it stays.",
+        description=(
+            "Share of the steps over which it moves to the floor, where it stays; none: it stays"
+            " where it is at first."
+        ),
     )
     question: str = Field(
         "Which of the two clips is better?", min_length=1, description="What is asked."
@@ -93,8 +97,22 @@ class ClipLearningSettings(Settings):
     random_share: Share = Field(
         0.25, ge=LEAST_RANDOM, le=1, description="Of the chosen, those drawn at random."
     )
+    anew: list[Share] = Field(
+        [],
+        description=(
+            "Shares of the steps after which the policy begins anew, and forgets what it learned"
+            " from a reward that was poor (Nikishin et al. 2022); the reward, all comparisons and,"
+            " with sac, the steps it remembers stay."
+        ),
+    )
     elsewhere_first: Share = Field(
-        0.0, ge=0, le=1, description="Share of the steps in which all episodes begin elsewhere."
+        0.0,
+        ge=0,
+        le=1,
+        description=(
+            "Share of the steps in which all episodes begin elsewhere; where the policy begins"
+            " anew, of the steps of each of its lives."
+        ),
     )
     elsewhere: Share = Field(
         0.0, ge=0, le=1, description="Episodes that begin elsewhere after that."
@@ -157,6 +175,7 @@ class ClipLearningSettings(Settings):
                 f"{self.rounds} rounds in {max(0, left)} rollouts ({self.steps:,} steps): use"
                 " fewer rounds, more steps or shorter rollouts"
             )
+        self._check_lives()
         if self.clip > self.learning.rollout:
             raise ValueError(
                 f"a clip of {self.clip} steps is longer than a rollout of {self.learning.rollout}"
@@ -191,6 +210,37 @@ class ClipLearningSettings(Settings):
         """Steps of all environments in a rollout."""
         return self.learning.rollout * self.learning.environments
 
+    def _check_lives(self) -> None:
+        outside = [share for share in self.anew if not 0 < share < 1]
+        if outside or self.anew != sorted(self.anew):
+            raise ValueError(f"anew {self.anew}: name shares between 0 and 1, in order")
+        if 0 in map(len, self.lives):
+            raise ValueError(
+                f"anew {self.anew} begins twice in one of {self.rollouts} rollouts"
+                f" ({self.steps:,} steps): use shares further apart, or more steps"
+            )
+        if len(self.lives[0]) <= self.first_asked:
+            raise ValueError(
+                f"anew {self.anew}: {self.sac.explore:,} of {self.steps:,} steps explore, and the"
+                " policy begins anew before anything is asked: use later shares"
+            )
+
+    @property
+    def lives(self) -> list[range]:
+        """Rollouts of each of the policy's lives, of which `anew` begins another."""
+        begins = [0, *(round(share * self.rollouts) for share in self.anew), self.rollouts]
+        return [range(*two) for two in pairwise(begins)]
+
+    def life(self, rollout: int) -> int:
+        """Number of the life that a rollout lies in."""
+        return sum(rollout >= life.start for life in self.lives) - 1
+
+    def begins_elsewhere(self, rollout: int) -> float:
+        """Share of the episodes of a rollout that begin elsewhere."""
+        life = self.lives[self.life(rollout)]
+        early = rollout - life.start < self.elsewhere_first * len(life)
+        return 1.0 if early else self.elsewhere
+
     @property
     def rollouts(self) -> int:
         """Of the whole run, before whose last step the policy learns."""
@@ -213,6 +263,8 @@ class ClipLearningSettings(Settings):
 
     def floor_share(self, number: int) -> float:
         """Where the zero of this rollout's rewards lies, on the line that `zero_first` is on."""
+        if self.zero_until is None:
+            return self.zero_first
         last = number == self.rollouts - 1
         moved = 1.0 if last else min(1.0, number / (self.zero_until * self.rollouts))
         return self.zero_first + (1 - self.zero_first) * moved
