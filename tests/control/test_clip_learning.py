@@ -225,6 +225,7 @@ def test_soft_actor_critic_learns_in_the_same_loop(tmp_path: Path) -> None:
         ({"learner": "sac"}, "settings under policy with learner: sac"),
         ({**SOFT, "policy": {}, "learn_from": "reward"}, "learn_from: reward explores nothing"),
         ({**SOFT, "policy": {}, "steps": 200}, "200 steps of exploring leave none of 200"),
+        ({**SOFT, "policy": {}, "steps": 100}, "sac.random_steps 100 leave none of 100 to learn"),
         ({**SOFT, "policy": {}, "clip": 30}, "a clip of 30 steps is longer than a rollout of 25"),
         ({**SOFT, "policy": {}, "asked_until": 0.2}, "2 rounds in 0 rollouts"),
         (

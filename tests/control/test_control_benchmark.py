@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from benchmarks import control
+from benchmarks import control, soft
 
 
 def line(steps: int, seconds: float, reached: float | None) -> dict[str, float | None]:
@@ -46,3 +46,30 @@ def test_every_side_runs(side: str) -> None:
     found = control.measured(side, options, 1)
     assert found["steps"] >= 2048
     assert found["cpu_seconds"] > 0
+
+
+def test_soft_actor_critics_are_compared_by_their_spread() -> None:
+    """As good: no worse by one pooled deviation."""
+
+    def sides(*returns: float) -> list[dict[str, float]]:
+        return [{"steps": 100, "cpu_seconds": 1.0, "return": one} for one in returns]
+
+    faster = [row | {"cpu_seconds": 0.5} for row in sides(-200.0, -220.0)]
+    lines = soft.compared({"ours": faster, "theirs": sides(-190.0, -210.0)})
+    assert lines[0].startswith("ours: mean return -210 [")
+    assert lines[2] == "ours less theirs -10, pooled deviation 14: is as good"
+    assert lines[3].startswith("ours takes 2.00 ")
+    worse = soft.compared({"ours": sides(-200.0, -240.0), "theirs": sides(-190.0, -190.0)})
+    assert worse[1] == "theirs: mean return -190, 2 seeds"
+    assert worse[2].endswith("is not as good")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("side", soft.SIDES)
+def test_every_soft_actor_critic_runs(side: str) -> None:
+    pytest.importorskip("gymnasium", reason="gymnasium is not installed")
+    if side != "ours":
+        pytest.importorskip("stable_baselines3", reason="stable-baselines3 is not installed")
+    found = soft.measured(side, "Pendulum", 150, 1)
+    assert found["steps"] == 150
+    assert -2000 < found["return"] < 0

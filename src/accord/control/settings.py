@@ -193,6 +193,10 @@ class ClipLearningSettings(Settings):
             raise ValueError("settings under sac with learner: ppo: set learner: sac")
         if self.learner == "sac" and self.policy != VectorPpoSettings():
             raise ValueError("settings under policy with learner: sac: its own are under sac")
+        if self.learner == "sac" and self.sac.random_steps >= self.steps:
+            raise ValueError(
+                f"sac.random_steps {self.sac.random_steps:,} leave none of {self.steps:,} to learn"
+            )
         if self.first_asked and self.learn_from == "reward":
             raise ValueError("learn_from: reward explores nothing: leave sac.explore at 0")
         if self.first_asked >= self.rollouts:

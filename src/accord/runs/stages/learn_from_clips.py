@@ -189,11 +189,16 @@ def _people(config: LearnFromClipsConfig, context: StageContext) -> Iterator[Cli
 
 
 def _disk(config: LearnFromClipsConfig, observation: int, action: int) -> int:
-    """MiB of the episodes that clips lie in, at most, and of what evaluations saw."""
+    """MiB of the episodes that clips lie in, at most, of what evaluations saw, and of what is
+    remembered in checkpoints."""
     piece = config.learning.rollout * config.recent * 8 * (4 * observation + action)
     asked = 2 * config.comparisons * piece if config.learn_from == "comparisons" else 0
     watched = (config.points + 1) * config.evaluation * (config.episode_steps or 1000)
-    return 1 + (asked + watched * 8 * (2 * observation + action)) // 2**20
+    total = asked + watched * 8 * (2 * observation + action)
+    if config.learner == "sac":
+        steps = min(config.sac.buffer, config.rollouts * config.per_rollout)
+        total += config.checkpoints.keep * steps * 4 * (2 * observation + action + 2)
+    return 1 + total // 2**20
 
 
 def _settings(config: LearnFromClipsConfig) -> ClipLearningSettings:
