@@ -134,6 +134,9 @@ def _judge(request: Request, cache: Cache) -> AskedJudge | None:
 def _show_plan(
     request: Request, suite: Suite, sets: Sequence[QuestionSet], responses: Responses | None
 ) -> None:
+    import torch
+
+    from accord.feedback.words import counted
     from accord.runs.behaviour.suites import holdings
     from accord.runs.known import outside_model
     from accord.runs.speed import speed_of
@@ -162,7 +165,7 @@ def _show_plan(
         hours = "" if speed is None else f"{one.work.seconds(speed) / 3600:.2f}"
         counts = (one.items, one.whole, one.options, one.samples, one.work.tokens)
         rows.append((one.name, *(f"{count:,}" for count in counts), hours))
-    columns = ("set", "items", "of", "options scored", "samples", "tokens", "CPU hours")
+    columns = ("set", "items", "of", "options scored", "samples", "tokens", "hours")
     print_table(columns, rows, right=columns[1:])
     for own in sets:
         if told := _left_out(own):
@@ -172,8 +175,9 @@ def _show_plan(
     if speed is not None:
         total = sum(one.work.seconds(speed) for one in held) / 3600
         click.echo(
-            f"about {total:.2f} CPU hours for each policy, {len(request.policies) * total:.2f} in"
-            " all, at the speed measured on this machine; what the cache holds costs nothing"
+            f"about {total:.2f} hours for each policy, {len(request.policies) * total:.2f} in all,"
+            f" with {counted(torch.get_num_threads(), 'thread')} at the speed measured on this"
+            " machine, were it idle; what the cache holds costs nothing"
         )
     if responses is not None and responses.judge is not None:
         asked = 2 * len(responses.prompts) * (len(request.policies) - 1)
