@@ -70,7 +70,7 @@ class MujocoBatch:
         low, high = (self.model.actuator_ctrlrange[:, end].copy() for end in (0, 1))
         self.actions = ActionForm("box", len(low), low, high)
         self._state_NS = np.zeros((count, size))
-        self._elapsed_N, self._lost_N = (np.zeros(count, dtype=np.int64) for _ in range(2))
+        self._elapsed_N = np.zeros(count, dtype=np.int64)
         self.observation_size = self.observe().shape[1]
 
     def moment(self, state_NS: Array | None = None) -> Moment:
@@ -104,7 +104,7 @@ class MujocoBatch:
                 "replay them in the environment and the version that stored them",
             )
         self._state_NS[rows_R] = state_RS
-        self._elapsed_N[rows_R] = self._lost_N[rows_R] = 0
+        self._elapsed_N[rows_R] = 0
 
     def observe(self) -> Array:
         return self.task.observe(self.moment())
@@ -122,21 +122,14 @@ class MujocoBatch:
         now = self.moment()
         lost_N = self.task.lost(now)
         self._elapsed_N += 1
-        self._lost_N = np.where(lost_N, self._lost_N + 1, 0)
         reward_N = self.task.pay(before, action_NA, now, lost_N)
-        terminated_N = (self._lost_N > self.task.patience) & bool(self.ends)
+        terminated_N = lost_N & bool(self.ends)
         truncated_N = self._elapsed_N >= self.limit
         return Stepped(self.task.observe(now), reward_N, terminated_N, truncated_N)
 
     def memory(self) -> dict[str, Any] | None:
-        return {
-            "states": self._state_NS.copy(),
-            "elapsed": self._elapsed_N.copy(),
-            "lost": self._lost_N.copy(),
-        }
+        return {"states": self._state_NS.copy(), "elapsed": self._elapsed_N.copy()}
 
     def recall(self, memory: dict[str, Any]) -> None:
         self._state_NS = np.array(memory["states"], dtype=np.float64)
-        self._elapsed_N, self._lost_N = (
-            np.array(memory[name], dtype=np.int64) for name in ("elapsed", "lost")
-        )
+        self._elapsed_N = np.array(memory["elapsed"], dtype=np.int64)

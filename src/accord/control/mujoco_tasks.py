@@ -33,15 +33,14 @@ class Moment:
 
 class Task:
     """One task. file: of gymnasium's models; frame_skip: physics steps per step; limit: steps of an
-    episode; patience: steps in a row that it may be `lost` before the episode ends; ends: whether
-    it ever is; starts: kinds of starts beside the robot's own; integrator: by MuJoCo's name, where
-    it is not the one that the model's file asks for."""
+    episode; ends: whether one is over where it is `lost`; starts: kinds of starts beside the
+    robot's own; integrator: by MuJoCo's name, where it is not the one that the model's file asks
+    for."""
 
     name: ClassVar[str]
     file: ClassVar[str] = "hopper.xml"
     frame_skip: ClassVar[int] = 4
     limit: ClassVar[int] = 1000
-    patience: ClassVar[int] = 0
     ends: ClassVar[bool] = True
     noise: ClassVar[float] = 5e-3
     starts: ClassVar[Sequence[str]] = ()
@@ -126,11 +125,11 @@ class Backflip(Task):
     0.2 clip(-w, -4, 10) + 0.4 (z - 0.6) - [a limb lies on the floor], of the torso's turning w
     (rad/s, negative backwards) and height z (m). Learners are not shown it; they see its
     comparisons. Pitch is seen by sine and cosine, since it grows with every turn. Integrated by
-    MuJoCo's implicitfast, which costs a third of the file's Runge-Kutta method of fourth order. Who
-    has fallen lies for 25 steps, so that clips show for long what it is worth.
+    MuJoCo's implicitfast, which costs a third of the file's Runge-Kutta method of fourth order. An
+    episode is over as soon as a limb touches the floor.
     """
 
-    name, limit, patience = "Backflip", 300, 25
+    name, limit = "Backflip", 300
     starts = ("in the air",)
     integrator: ClassVar[str | None] = "implicitfast"
 
@@ -193,7 +192,7 @@ class WrittenBackflip(Backflip):
     backwards add. It says nothing of the floor.
     """
 
-    name, limit, patience, ends = "WrittenBackflip", 400, 0, False
+    name, limit, ends = "WrittenBackflip", 400, False
     integrator = None
 
     def pay(self, before: Moment, action_NA: Array, now: Moment, lost_N: Mask) -> Array:
