@@ -50,7 +50,9 @@ def run(
     for changed, settings_ in ({stage: changes} | dict(others or {})).items():
         told["stages"][changed] |= settings_
     path = tmp_path / "small.yaml"
-    path.write_text(yaml.safe_dump({"name": "small", "threads": 1, "stages": told["stages"]}))
+    path.write_text(
+        yaml.safe_dump({"name": "small", "threads": 1, "stages": told["stages"]}, sort_keys=False)
+    )
     runner.execute(recipes.load(str(path), []), tmp_path / "run", False, StageProgress(), {})
     values: dict[str, float] = {}
     for result in sorted((tmp_path / "run/stages").glob("*/result.json")):

@@ -8,7 +8,7 @@ environment. Suffixes: T steps, N environments, I numbers of a reward's input, L
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from safetensors.numpy import save_file
 
 from accord.control.asking import ClipPool, pieces_of
 from accord.control.clip_reward import ClipReward, member_seed
+from accord.control.environments import EnvironmentBatch
 from accord.control.episodes import Episode, EpisodeStore
 from accord.control.film import Film
 from accord.control.hearing import Hearing
@@ -37,6 +38,7 @@ from accord.files import AppendLog, write_atomically
 from accord.learning.session import Session, State
 from accord.seeds import derive_seed, generator
 from accord.statistics.intervals import Array
+from accord.validation import Settings
 
 ENDS = 1024
 """Latest steps that ended an episode, of which the floor is the mean."""
@@ -74,6 +76,7 @@ class ClipLearning:
             fixed,
             settings.patience,
             filmed,
+            settings.horizon == "absorb",
         )
         self._film = Film(self.environments)
         self.watcher = watcher or SimulatedWatcher(
@@ -148,21 +151,15 @@ class ClipLearning:
         return dict(self._learnt)
 
     def save(self, folder: Path) -> None:
-        """Write policy.safetensors and, where one was learned, reward.safetensors."""
-        save_arrays(folder / "policy.safetensors", self.learner.arrays(), self._head("policy"))
-        if self._log.rows:
-            save_arrays(folder / "reward.safetensors", self.reward.arrays(), self._head("reward"))
-
-    def _head(self, what: str) -> dict[str, str]:
+        """Write policy.safetensors, with what it cost, and, where one was learned,
+        reward.safetensors."""
+        spent = {"steps": self.environment_steps, "asked": len(self._log.rows)}
         env, settings = self.environments, self.settings
-        kept = settings.learning if what == "policy" else settings.reward
-        return {
-            "what": what,
-            "learner": settings.learner,
-            "environment": env.name,
-            "physics": env.physics,
-            "settings": kept.model_dump_json(),
-        }
+        head = saved_head("policy", env, settings.learner, settings.learning, spent)
+        save_arrays(folder / "policy.safetensors", self.learner.arrays(), head)
+        if self._log.rows:
+            head = saved_head("reward", env, settings.learner, settings.reward, spent)
+            save_arrays(folder / "reward.safetensors", self.reward.arrays(), head)
 
     # --- walking ----------------------------------------------------------------------------------
     def _newborn(self, life: int) -> PolicyLearner:
@@ -235,7 +232,7 @@ class ClipLearning:
         begun = make(settings.environment, STARTS, settings.episode_steps, fixed)
         begun.reset(np.arange(STARTS), generator(self.seed, "starts"))
         seen_NO = begun.observe()
-        still_NA = np.zeros((STARTS, 1 if form.kind == "discrete" else form.size))
+        still_NA = np.zeros((STARTS, form.numbers))
         return self.reward.inputs(seen_NO, still_NA, seen_NO)
 
     # --- asking -----------------------------------------------------------------------------------
@@ -377,3 +374,22 @@ def save_arrays(path: Path, arrays: dict[str, np.ndarray], head: dict[str, str])
     """A network and its scales, whole or absent."""
     plain = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     write_atomically(path, lambda place: save_file(plain, str(place), {"accord": json.dumps(head)}))
+
+
+def saved_head(
+    what: str,
+    environments: EnvironmentBatch,
+    learner: str,
+    kept: Settings,
+    spent: Mapping[str, int],
+) -> dict[str, str]:
+    """What a saved network says of itself. learner: the kind of policy; kept: its settings; spent:
+    steps of the environment, and what was asked, by name."""
+    return {
+        "what": what,
+        "learner": learner,
+        "environment": environments.name,
+        "physics": environments.physics,
+        "settings": kept.model_dump_json(),
+        **{name: str(count) for name, count in spent.items()},
+    }

@@ -106,11 +106,7 @@ class ClipReward:
         """(s, a, s'), or s' alone, not scaled: [..., I]."""
         if self.settings.sees == "outcome":
             return then
-        if self.form.kind == "discrete":
-            action = np.eye(self.form.size)[action[..., 0].astype(np.int64)]
-        else:
-            action = self.form.bounded(action)
-        return np.concatenate([seen, action, then], -1)
+        return np.concatenate([seen, self.form.read(action), then], -1)
 
     def of_steps(self, steps: Steps, which: Mask | None = None) -> Array:
         """Inputs of a rollout, [T, N, I], or of some of its steps, [B, I]."""

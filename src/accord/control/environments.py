@@ -31,6 +31,19 @@ class ActionForm:
         """Numbers brought within their bounds; discrete actions as they are."""
         return np.clip(action_NA, self.low_A, self.high_A) if self.kind == "box" else action_NA
 
+    @property
+    def numbers(self) -> int:
+        """How many an action has as it is stored and done."""
+        return self.size if self.kind == "box" else 1
+
+    def read(self, action: Array) -> Array:
+        """Actions as a network reads them, `size` numbers each: within their bounds, or a one at
+        the place of a discrete one."""
+        if self.kind == "box":
+            return self.bounded(action)
+        one_hot: Array = np.eye(self.size)[action[..., 0].astype(np.int64)]
+        return one_hot
+
 
 @dataclass(frozen=True)
 class Stepped:

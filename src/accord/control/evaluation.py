@@ -31,11 +31,17 @@ class WatchedEpisodes:
 
 
 def watch(
-    name: str, act: Act, episodes: int, steps: int, seed: int, elsewhere: float = 0.0
+    name: str,
+    act: Act,
+    episodes: int,
+    steps: int,
+    seed: int,
+    elsewhere: float = 0.0,
+    endless: bool = False,
 ) -> WatchedEpisodes:
     """Let a policy act. The starts depend on the seed alone, so that two policies are compared from
-    the same ones."""
-    environments = make(name, episodes, steps)
+    the same ones. endless: as `make` has it."""
+    environments = make(name, episodes, steps, endless)
     walker = Walker(environments)
     walker.begin(generator(seed, "starts"), elsewhere)
     walked = walker.walk(act, steps, generator(seed, "acting"))

@@ -37,9 +37,11 @@ class GymBatch:
         limit: int | None = None,
         patience: float = PATIENCE,
         rendered: bool = False,
+        absorb: bool = False,
     ) -> None:
         """patience: seconds that a step, a reset or the making of one may take; rendered: `frames`
-        will be asked for."""
+        will be asked for; absorb: an episode that the task ended stays where it ended, is paid
+        nothing and is over when its time is. Raises ConfigError where that time is not known."""
         self._gym = needed("gymnasium", name)
         self.name, self.count = name, count
         self._limit = TimeLimit(patience)
@@ -51,6 +53,10 @@ class GymBatch:
         self.observation_size = flat_size(self._gym, name, first.observation_space)
         self.actions = action_form(self._gym, name, first.action_space)
         self._seen_NO = np.zeros((count, self.observation_size))
+        self._absorbs, self._over_N = absorb, np.zeros(count, dtype=bool)
+        self._elapsed_N = np.zeros(count, dtype=np.int64)
+        if absorb:
+            self.limit = known_limit(self)
 
     def reset(self, rows_R: Index, rng: np.random.Generator, elsewhere: float = 0.0) -> None:
         """See `EnvironmentBatch.reset`. Raises ConfigError where other starts are asked for."""
@@ -66,6 +72,7 @@ class GymBatch:
             with self._own("reset"):
                 seen, _ = self._environments[row].reset(seed=own)
             self._seen_NO[row] = self._flat(seen)
+        self._over_N[rows_R], self._elapsed_N[rows_R] = False, 0
         check_finite(self.name, "the observation", self._seen_NO)
 
     def observe(self) -> Array:
@@ -79,11 +86,17 @@ class GymBatch:
         ended = np.zeros((2, self.count), dtype=bool)
         bounded_NA = self.actions.bounded(action_NA)
         for row, environment in enumerate(self._environments):
+            if self._over_N[row]:
+                continue
             action = self._own_action(environment, bounded_NA[row])
             with self._own("step"):
                 seen, reward, terminated, truncated, _ = environment.step(action)
             self._seen_NO[row], reward_N[row] = self._flat(seen), float(reward)
             ended[:, row] = terminated, truncated
+        if self._absorbs:
+            self._elapsed_N += 1
+            self._over_N |= ended[0]
+            ended[0], ended[1] = False, self._elapsed_N == self.limit
         check_finite(self.name, "the observation", self._seen_NO)
         check_finite(self.name, "the reward", reward_N)
         return Stepped(self._seen_NO.copy(), reward_N, ended[0], ended[1])
@@ -135,6 +148,16 @@ class GymBatch:
 
     def _flat(self, seen: Any) -> Array:
         return flat(self._gym, self._environments[0].observation_space, seen)
+
+
+def known_limit(environments: Any) -> int:
+    """Steps of an episode. Raises ConfigError where the environment does not say."""
+    limit = getattr(environments, "limit", None)
+    if limit is None:
+        raise ConfigError(
+            f"{environments.name} does not say how long an episode is", "set episode_steps"
+        )
+    return int(limit)
 
 
 def flat_size(gym: Any, name: str, space: Any) -> int:

@@ -105,10 +105,10 @@ def sb3_policy(model: Any, form: ActionForm, greedy: bool = False) -> Act:
             torch.manual_seed(derive_seed(int(rng.integers(2**62)), "sb3"))  # what it draws by
         chosen, _ = model.predict(seen_NO.astype(np.float32), deterministic=greedy)
         action_NA = np.asarray(chosen, dtype=np.float64).reshape(len(seen_NO), -1)
-        size = 1 if form.kind == "discrete" else form.size
-        if action_NA.shape[1] != size:
+        if action_NA.shape[1] != form.numbers:
             raise ConfigError(
-                f"the model does {action_NA.shape[1]} numbers a step, the environment takes {size}",
+                f"the model does {action_NA.shape[1]} numbers a step, the environment takes"
+                f" {form.numbers}",
                 "use a model that was trained in this environment",
             )
         return action_NA, np.full(len(seen_NO), np.nan)

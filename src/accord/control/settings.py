@@ -44,11 +44,12 @@ class ClipLearningSettings(Settings):
         "comparisons",
         description="What the policy learns from; reward: the environment's own, to compare with.",
     )
-    horizon: Literal["floor", "fixed"] = Field(
+    horizon: Literal["floor", "fixed", "absorb"] = Field(
         "floor",
         description=(
             "How the end of an episode pays nothing by itself; floor: rewards are told above what"
-            " the steps that end one are worth; fixed: nothing ends before its time."
+            " the steps that end one are worth; fixed: nothing ends before its time; absorb: what"
+            " ended (an environment of Gymnasium's) stays as it is until its time is over."
         ),
     )
     zero_first: float = Field(

@@ -35,6 +35,8 @@ _BUILTIN = {
     "off_switch_world": "accord.runs.stages.off_switch_world:OffSwitchWorld",
     "gallery_world": "accord.runs.stages.gallery_world:GalleryOfWorlds",
     "maze_cloning": "accord.runs.stages.maze_cloning:MazeCloning",
+    "imitate": "accord.runs.stages.imitate:Imitate",
+    "deep_reward_world": "accord.runs.stages.deep_reward_world:DeepRewardWorld",
     "learn_from_clips": "accord.runs.stages.learn_from_clips:LearnFromClips",
     "review_count": "accord.runs.stages.review_count:ReviewCount",
     "summarise": "accord.runs.stages.summarise:Summarise",

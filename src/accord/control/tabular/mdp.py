@@ -196,6 +196,17 @@ def evaluate_finite(
     return value_S
 
 
+def occupancy_finite(mdp: FiniteMdp, policy_HSA: Array, start_S: Array) -> Array:
+    """Expected number of times that each action is taken in each state over the horizon, beginning
+    by `start_S`: [S, A], together H."""
+    found_SA, at_S = np.zeros((mdp.states, mdp.actions)), start_S
+    for policy_SA in policy_HSA:
+        taken_SA = at_S[:, None] * policy_SA
+        found_SA += taken_SA
+        at_S = np.einsum("sa,sat->t", taken_SA, mdp.transition_SAS)
+    return found_SA
+
+
 # --- policies -------------------------------------------------------------------------------------
 def one_hot(chosen_S: Index, actions: int) -> Array:
     """The policy that takes these actions: [S, A]."""

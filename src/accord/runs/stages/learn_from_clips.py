@@ -93,8 +93,9 @@ class LearnFromClips(Stage):
         from accord.control.poses import has_poses
 
         shown = config.asks_people and not has_poses(config.environment)
+        absorb = config.horizon == "absorb"
         environment = make(
-            config.environment, 1, config.episode_steps, False, config.patience, shown
+            config.environment, 1, config.episode_steps, False, config.patience, shown, absorb
         )
         if (config.elsewhere or config.elsewhere_first) and not environment.starts:
             raise ConfigError(
@@ -237,10 +238,11 @@ class _Points:
         from safetensors.numpy import save_file
 
         from accord.control.evaluation import watch
+        from accord.control.gym_batch import known_limit
         from accord.control.making import make
 
         config = self.config
-        limit = config.episode_steps or _limit(make(config.environment, 1))
+        limit = config.episode_steps or known_limit(make(config.environment, 1))
         seed = derive_seed(self.context.seed, "evaluation")
         seen = watch(config.environment, act, config.evaluation, limit, seed)
         if step == 0:  # what an earlier try left is not of this run
@@ -283,16 +285,6 @@ class _Points:
             if name.startswith("measured.")
         }
         return PointScores(step, kept["gold"], proxy_N, measured)
-
-
-def _limit(environment: Any) -> int:
-    """Steps of an episode. Raises ConfigError where the environment does not say."""
-    limit = getattr(environment, "limit", None)
-    if limit is None:
-        raise ConfigError(
-            f"{environment.name} does not say how long an episode is", "set episode_steps"
-        )
-    return int(limit)
 
 
 def _result(

@@ -1,0 +1,279 @@
+"""Imitation: published formulas on fixed numbers, cloning that stops, DAgger that asks where the
+learner goes, horizons, and demonstrations that cannot be used."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from accord.control.adversarial import (
+    AdversarialLearning,
+    AirlNet,
+    DiscriminatorSettings,
+    imitation_reward,
+    shaped_f,
+    told_apart,
+)
+from accord.control.cloning import CloningSettings, DaggerSettings, clone, dagger
+from accord.control.demonstrations import (
+    ShownSteps,
+    check_horizon,
+    check_shown,
+    read_demonstrations,
+    shown_steps,
+)
+from accord.control.environments import ActionForm
+from accord.control.episodes import Episode, EpisodeStore
+from accord.control.making import make
+from accord.control.ppo import VectorPpo, VectorPpoSettings
+from accord.control.recording import record
+from accord.control.rollouts import at_random
+from accord.errors import ConfigError, DataError, RunError
+from accord.statistics.intervals import Array
+from real_data import shared_data
+
+pytest.importorskip("gymnasium", reason="the extra control brings it")
+BOX = ActionForm("box", 1, np.array([-1.0]), np.array([1.0]))
+TWO = ActionForm("discrete", 2, np.zeros(0), np.zeros(0))
+LOGITS = st.lists(st.floats(-20, 20), min_size=1, max_size=6)
+POLICY = VectorPpoSettings(environments=4, rollout=20, minibatch=40, epochs=2, hidden=16)
+
+
+# --- formulas -------------------------------------------------------------------------------------
+def test_airl_is_its_published_formula() -> None:
+    """Fu, Luo and Levine 2018, equation 4 and section 6: D = exp f / (exp f + pi), with f = g(s, a) +
+    gamma h(s') - h(s); what is paid is log D - log(1 - D) = f - log pi."""
+    g, h, after = (np.array(row) for row in ([0.3, -1.2, 2.0], [0.5, 0.1, -0.4], [1.0, -2.0, 0.7]))
+    log_p, gamma = np.array([-0.7, -3.0, 0.4]), 0.9
+    f = shaped_f(*(torch.from_numpy(row) for row in (g, h, after)), gamma).numpy()
+    np.testing.assert_allclose(f, g + gamma * after - h)
+    d = np.exp(f) / (np.exp(f) + np.exp(log_p))
+    logit = f - log_p
+    np.testing.assert_allclose(1 / (1 + np.exp(-logit)), d)
+    np.testing.assert_allclose(imitation_reward(logit, "log_odds"), np.log(d) - np.log(1 - d))
+
+
+@settings(max_examples=30, deadline=None)
+@given(LOGITS)
+def test_gail_pays_what_is_published_and_its_sign_is_as_said(logits: list[float]) -> None:
+    """Ho and Ermon 2016, algorithm 1: the cost is log of the learner's probability, 1 - D here. The
+    discriminator maximises the mean log of being right."""
+    logit = np.array(logits)
+    d = 1 / (1 + np.exp(-logit))
+    positive, negative = (imitation_reward(logit, kind) for kind in ("positive", "negative"))
+    np.testing.assert_allclose(positive, -np.log1p(-d), rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(negative, np.log(d), rtol=1e-6, atol=1e-8)
+    assert (positive > 0).all()
+    assert (negative < 0).all()
+    np.testing.assert_allclose(positive + negative, imitation_reward(logit, "log_odds"), atol=1e-9)
+    loss = told_apart(torch.tensor(logits).double(), torch.tensor(logits[:1]).double())
+    wanted = -np.log(d).mean() - np.log1p(-d[0])
+    assert loss.item() == pytest.approx(wanted, rel=1e-6, abs=1e-8)
+
+
+def test_a_potential_is_not_worth_anything_after_the_end() -> None:
+    net = AirlNet(2, 1, 8, 0.9, False, 1)
+    seen, done, then = torch.randn(3, 2), torch.randn(3, 1), torch.randn(3, 2)
+    on = torch.tensor([1.0, 0.0, 1.0])
+    with torch.no_grad():
+        whole, cut = net(seen, done, then, torch.ones(3)), net(seen, done, then, on)
+        gone = 0.9 * net.h(then)[:, 0]
+    torch.testing.assert_close(whole - cut, torch.where(on == 0, gone, 0.0))
+    alone = AirlNet(2, 1, 8, 0.9, True, 1)
+    torch.testing.assert_close(
+        alone(seen, done, then, on), alone(seen, done + 1, then, on), atol=0, rtol=0
+    )
+
+
+# --- cloning --------------------------------------------------------------------------------------
+def shown(count: int = 300, form: ActionForm = BOX, seed: int = 0) -> ShownSteps:
+    """An expert whose action is half of the first number seen, or whether it is above 0."""
+    rng = np.random.default_rng(seed)
+    seen = rng.normal(2, 3, (count, 3))
+    action = 0.5 * seen[:, :1] + rng.normal(0, 0.1, (count, 1))
+    done = action if form.kind == "box" else (seen[:, :1] > 2).astype(float)
+    return ShownSteps(seen, done, seen, np.zeros(count, dtype=bool), np.zeros(1))
+
+
+@pytest.mark.parametrize("form", [BOX, TWO], ids=["box", "discrete"])
+def test_cloning_finds_the_experts_actions_and_stops_by_what_was_kept_aside(
+    form: ActionForm,
+) -> None:
+    learner = VectorPpo(POLICY, 3, form, 1, 0)
+    value = learner.model.value.layers[0].weight.clone()
+    found = clone(
+        learner, shown(600, form), CloningSettings(passes=40, patience=40, learning_rate=0.01), 0
+    )
+    other = shown(200, form, 1)
+    act, _ = learner.actor(greedy=True)(other.seen_SO, np.random.default_rng(0))
+    if form.kind == "box":
+        assert np.abs(act - other.action_SA).mean() < 0.25
+    else:
+        assert (act == other.action_SA).mean() > 0.95
+    torch.testing.assert_close(learner.model.value.layers[0].weight, value, atol=0, rtol=0)
+    again = VectorPpo(POLICY, 3, form, 1, 0)
+    few = clone(
+        again, shown(20, form), CloningSettings(passes=400, patience=3, learning_rate=0.02), 0
+    )
+    assert few.passes < 400
+    assert found.held_out < few.held_out
+
+
+def test_one_step_is_nothing_to_clone() -> None:
+    with pytest.raises(DataError, match="1 demonstrated steps"):
+        clone(VectorPpo(POLICY, 3, BOX, 1, 0), shown(1), CloningSettings(), 0)
+
+
+def test_dagger_asks_in_every_step_and_the_experts_share_falls() -> None:
+    """As many labels as episodes have steps, those of the learner's states said by the expert."""
+    env, asked = make("CartPole-v1", 2, 30, absorb=True), list[Array]()
+
+    def expert(seen: Array, rng: np.random.Generator) -> tuple[Array, Array]:
+        asked.append(seen)
+        return (seen[:, 2:3] + seen[:, 3:4] > 0).astype(float), np.zeros(len(seen))
+
+    first = shown_steps(record(env, expert, 2, 0).episodes)
+    asked.clear()
+    learner, said = dagger(
+        lambda: VectorPpo(POLICY, 4, env.actions, 1, 0), env, expert, first, 30,
+        DaggerSettings(rounds=3, beta=0.0), CloningSettings(passes=3), 5,
+    )  # fmt: skip
+    assert len(said) == len(first) + 2 * 30 * 2
+    np.testing.assert_array_equal(np.concatenate(asked), said.seen_SO[len(first) :])
+    wanted = (said.seen_SO[:, 2] + said.seen_SO[:, 3] > 0).astype(float)
+    np.testing.assert_array_equal(said.action_SA[:, 0], wanted)
+    mean, count = said.seen_SO.mean(0), learner.seen.count
+    np.testing.assert_allclose(learner.seen.mean, mean)
+    assert count == len(said)
+
+
+# --- adversaries ----------------------------------------------------------------------------------
+@pytest.mark.parametrize("kind", ["gail", "airl"])
+def test_the_discriminator_tells_the_experts_steps_apart(kind: str) -> None:
+    """From an expert who always pushes to one side, which an untrained policy does not."""
+    env = make("CartPole-v1", 4, 20, absorb=True)
+    pushes = record(env, lambda seen, rng: (np.ones((len(seen), 1)), np.zeros(len(seen))), 4, 0)
+    told: list[dict[str, float]] = []
+    learning = AdversarialLearning(
+        kind, env, shown_steps(pushes.episodes),  # type: ignore[arg-type]
+        DiscriminatorSettings(updates=30, minibatch=64), POLICY, 400, 1,
+    )  # fmt: skip
+    learning.run(lambda number, total, values: told.append(values))
+    assert learning.environment_steps == 400
+    assert len(told) == 5
+    assert told[0]["told_apart"] > 0.55
+    assert told[-1]["gold_step"] <= 1
+    seen = np.zeros((50, 4))
+    act, _ = learning.learner.actor()(seen, np.random.default_rng(0))
+    assert act.mean() > 0.5
+
+
+# --- horizons -------------------------------------------------------------------------------------
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 1000), st.integers(12, 40))
+def test_what_ended_stays_as_it_is_until_its_time_is_over(seed: int, limit: int) -> None:
+    env = make("CartPole-v1", 3, limit, absorb=True)
+    pushes = record(env, at_random(env.actions), 6, seed)
+    assert not pushes.unfinished
+    for one in pushes.episodes:
+        assert one.steps == limit
+        assert not one.terminated_T.any()
+        assert one.truncated_T[-1]
+        lasted = int(one.reward_T.sum())
+        assert (one.reward_T[:lasted] == 1).all()
+        assert (one.observation_TO[lasted:] == one.observation_TO[lasted]).all()
+
+
+def test_an_episode_that_ends_early_all_the_same_stops_the_learning() -> None:
+    env = make("CartPole-v1", 4, 20)
+    pushes = shown_steps([episode(steps=20)])
+    learning = AdversarialLearning("gail", env, pushes, DiscriminatorSettings(), POLICY, 400, 1)
+    with pytest.raises(RunError, match="CartPole-v1 ended an episode before its time"):
+        learning.run()
+
+
+def test_a_fixed_horizon_is_checked_before_anything_is_learned() -> None:
+    with pytest.raises(ConfigError, match=r"CartPole-v1 ended an episode after \d+ of 200 steps"):
+        check_horizon(make("CartPole-v1", 4, 200), 200, 0)
+    check_horizon(make("CartPole-v1", 4, 200, absorb=True), 200, 0)
+    check_horizon(make("Pendulum-v1", 2, 30), 30, 0)
+    with pytest.raises(ConfigError, match="no environment 'CartPoel-v1'") as caught:
+        make("CartPoel-v1", 1)
+    assert "did you mean" in str(caught.value)
+
+
+# --- demonstrations -------------------------------------------------------------------------------
+def episode(
+    name: str = "a", environment: str = "CartPole-v1", steps: int = 5, **more: Array
+) -> Episode:
+    ended = np.arange(steps) == steps - 1
+    return Episode(
+        name, environment, "p", 0, 0, more.get("seen", np.zeros((steps + 1, 4))),
+        more.get("done", np.ones((steps, 1))), np.ones(steps), 0 * ended == 1, ended,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (episode(environment="Pendulum-v1"), "a is of Pendulum-v1, not of CartPole-v1"),
+        (episode(done=np.ones((5, 2))), r"does \[2\] numbers a step, CartPole-v1 takes one number"),
+        (
+            episode(done=np.full((5, 1), 2.0)),
+            "does 2 at step 0, CartPole-v1 takes one number, discrete",
+        ),
+        (episode(done=np.full((5, 1), 0.5)), "does 0.5 at step 0"),
+        (episode(seen=np.zeros((6, 3))), r"observes \[3\] numbers, CartPole-v1 observes 4"),
+        (episode(steps=4), "has 4 steps, an episode here 5"),
+        (replace(episode(), first_step=3), "a piece of an episode, steps 3 to 8"),
+        (replace(episode(), truncated_T=np.zeros(5, dtype=bool)), "a piece of an episode"),
+    ],
+)
+def test_demonstrations_that_do_not_fit_are_named(given: Episode, told: str) -> None:
+    env = make("CartPole-v1", 1, 5)
+    check_shown([episode()], env, 5, 1)
+    with pytest.raises(DataError, match=told):
+        check_shown([episode("first"), given], env, 5, 2)
+
+
+def test_too_few_none_and_nan_are_refused(tmp_path: Path) -> None:
+    env = make("CartPole-v1", 1, 5)
+    with pytest.raises(DataError, match="16 demonstrations are asked for, there are 1"):
+        check_shown([episode()], env, 5, 16)
+    check_shown([episode(steps=4)], env, None, 1)
+    with pytest.raises(ConfigError, match="no demonstrations at"):
+        read_demonstrations(tmp_path / "none", "CartPole-v1")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="holds no episode"):
+        read_demonstrations(tmp_path / "empty", "CartPole-v1")
+    with pytest.raises(DataError, match="observation at step 0 is not a finite"):
+        episode(seen=np.full((6, 4), np.nan))
+    EpisodeStore(tmp_path / "store").append([episode()])
+    assert len(read_demonstrations(tmp_path / "store", "CartPole-v1")) == 1
+    np.savez(tmp_path / "odd.npz", obs=np.zeros(3))
+    with pytest.raises(DataError, match="has no array 'acts'"):
+        read_demonstrations(tmp_path / "odd.npz", "CartPole-v1")
+
+
+def test_rollouts_of_other_libraries_are_read() -> None:
+    folder = shared_data("imitation")
+    env = make("Pendulum-v1", 1)
+    pendulum = read_demonstrations(folder / "pendulum_expert_rollouts.npz", "Pendulum-v1")
+    check_shown(pendulum, env, 200, 56)
+    steps = shown_steps(pendulum)
+    assert len(steps) == 11_200
+    inside = np.abs(steps.next_SO[:-1] - steps.seen_SO[1:]).max(1) == 0
+    assert (~inside).sum() == 55  # between episodes alone
+    assert -400 < steps.paid_N.mean() < -100
+    carts = read_demonstrations(folder / "cartpole_expert_rollouts.npz", "CartPole-v1")
+    with pytest.raises(
+        DataError, match=r"has 458 steps, an episode here 500: how\s+long it lasted"
+    ):
+        check_shown(carts, make("CartPole-v1", 1), 500, 16)
+    check_shown(carts, make("CartPole-v1", 1), None, 16)

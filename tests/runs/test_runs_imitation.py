@@ -1,0 +1,104 @@
+"""The stage imitate and the study around it, at toy size."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_runs_label_world import run
+
+from accord.control.leaving import read_saved
+from accord.errors import AccordError, ConfigError, DataError
+from accord.runs import recipe as recipes
+from accord.runs import runner
+from accord.runs.context import StageProgress
+
+pytest.importorskip("gymnasium", reason="the extra control brings it")
+SMALL = {
+    "environments": 8,
+    "rollout": 40,
+    "minibatch": 160,
+    "epochs": 4,
+    "gamma": 0.95,
+    "learning_rate": 0.01,
+}
+FEW = {"episode_steps": 40, "policy": SMALL}
+EXPERT = FEW | {"steps": 6400, "points": 1, "evaluation": 4}
+
+
+@pytest.mark.slow
+def test_every_method_is_measured_from_the_same_demonstrations(tmp_path: Path) -> None:
+    asked = {"steps": 1280, "comparisons": 20, "first_comparisons": 12, "rounds": 1, "clip": 10}
+    others = {
+        "expert": EXPERT | {"clip": 10, "comparisons": 20, "first_comparisons": 12, "rounds": 1},
+        "preferences": EXPERT | asked | {"reward": {"first_steps": 20, "round_steps": 10}},
+        "grids": {"worlds": 1, "unseen": 1, "side": 4, "shown": 16, "steps": 5, "updates": 10},
+    }
+    own = FEW | {"steps": 640, "evaluation": 4, "cloning": {"passes": 30}, "shown": [1, 4]}
+    values = run(tmp_path, "imitation-benchmark", "imitation", others, **own)
+    assert values["imitation.share_all.random"] == 0
+    assert values["imitation.share_all.expert"] == 100
+    assert values["imitation.asked.cloning"] == values["imitation.asked.dagger"] == 4 * 40
+    assert values["imitation.steps.cloning"] == 0
+    assert values["imitation.steps.dagger"] == 3 * 40
+    assert values["imitation.steps.gail"] == values["imitation.steps.airl"] == 640
+    assert values["imitation.asked.preferences"] == 20
+    assert values["imitation.steps.preferences"] >= 1280
+    assert "imitation.share_1.dagger" not in values
+    assert values["imitation.share_4.cloning"] > 50
+    folder = next((tmp_path / "run/stages").glob("*-imitation"))
+    measured = [json.loads(line) for line in (folder / "measured.jsonl").read_text().splitlines()]
+    assert len(measured) == 3 + 2 * 4 - 1
+    head, _ = read_saved(folder / "policies/gail-4.safetensors", "policy")
+    assert (head["environment"], head["steps"]) == ("CartPole-v1", "640")
+    before = (folder / "result.json").read_bytes()
+    (folder / "result.json").unlink()
+    kept = [row for row in measured if row["method"] != "airl" or row["shown"] < 4]
+    (folder / "measured.jsonl").write_text("".join(json.dumps(row) + "\n" for row in kept))
+    (tmp_path / "run/lineage.json").unlink(missing_ok=True)
+    runner.execute(
+        recipes.load(str(tmp_path / "small.yaml"), []), tmp_path / "run", True, StageProgress(), {}
+    )
+    again, first = json.loads((folder / "result.json").read_bytes()), json.loads(before)
+    assert again["values"] == first["values"]  # the method it was in is begun again, to the bit
+
+
+def imitating(tmp_path: Path, **settings: Any) -> None:
+    stage = {"kind": "imitate", "environment": "CartPole-v1", "methods": ["cloning"], "shown": [1]}
+    told = {"name": "bad", "threads": 1, "stages": {"imitation": stage | settings}}
+    runner.execute(recipes.validate(told), tmp_path / "run", False, StageProgress(), {})
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({}, "nobody shows anything: set expert, or demonstrations"),
+        ({"expert": "e", "beside": {"gail": "g"}}, "'gail' is a row of the stage's own"),
+        ({"demonstrations": "d", "methods": ["dagger"]}, "dagger asks the expert"),
+        ({"expert": "e", "shown": [4, 1]}, "each greater than the one before"),
+        ({"demonstrations": "d"}, r"with horizon: fixed: a learned reward that is always above 0"),
+        (
+            {"demonstrations": "d", "horizon": "absorb"},
+            "demonstrations: there are no demonstrations at",
+        ),
+        (
+            {"demonstrations": "d", "environment": "CartPoel-v1"},
+            "there is no environment 'CartPoel-v1'",
+        ),
+        (
+            {"demonstrations": "d", "environment": "accord:Hopper", "horizon": "absorb"},
+            "set horizon: fixed",
+        ),
+        ({"expert": "e", "horizon": "absorb"}, "there is no file e"),
+    ],
+)
+def test_what_cannot_be_imitated_is_said_before_the_run(
+    tmp_path: Path, settings: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(AccordError) as caught:
+        imitating(tmp_path, **settings)
+    assert isinstance(caught.value, ConfigError | DataError)
+    assert re.search(told, str(caught.value)), str(caught.value)
