@@ -115,11 +115,14 @@ def _run_study(recipe: Any, run_dir: Path, resume: bool, tuned: dict[str, Any]) 
 def quiet_libraries() -> None:
     """Silence other libraries' progress bars; ours is enough. Said in advance: they may never be
     imported."""
+    import logging
     import warnings
 
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+    # Where it is installed, peft imports it, and it asks for kernels that nothing here uses.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 
 def _dry_run(recipe: Any, run_dir: Path, resume: bool) -> None:
