@@ -20,7 +20,7 @@ from forked import forked
 MOST_MIB, MOST_SECONDS = 256, 2.0
 """What one hostile file may cost."""
 USUAL_PACE = 0.045
-"""Seconds of CPU that `_pace` takes on the machine that the bound is meant for, when it is idle."""
+"""Seconds of CPU that `pace` takes on the machine that the bound is meant for, when it is idle."""
 _ADDRESSES, _CPU = 6 << 30, 15
 """Where the process is ended: the machine must survive what the test finds."""
 
@@ -66,7 +66,7 @@ def _measured(pipe: Connection, module: str, work: str, given: tuple[Any, ...]) 
         resource.setrlimit(resource.RLIMIT_AS, (_ADDRESSES, _ADDRESSES))
         resource.setrlimit(resource.RLIMIT_CPU, (_CPU, _CPU))
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak begins anew
-        pace = _pace()
+        before = pace()
         memory, cpu = _memory("VmRSS"), _seconds()
         said, failed = "", ""
         try:
@@ -76,12 +76,17 @@ def _measured(pipe: Connection, module: str, work: str, given: tuple[Any, ...]) 
         except BaseException as error:
             failed = f"{type(error).__name__}: {str(error)[:300]}"
         memory, cpu = _memory("VmHWM") - memory, _seconds() - cpu
-        slower = max(1.0, (pace + _pace()) / 2 / USUAL_PACE)
-        pipe.send((memory, cpu / slower, said, failed))
+        pipe.send((memory, cpu / slower(before, pace()), said, failed))
         pipe.close()
 
 
-def _pace() -> float:
+def slower(before: float, after: float) -> float:
+    """How much slower than usual the machine is, by its pace before and after the work: 1 or
+    more."""
+    return max(1.0, (before + after) / 2 / USUAL_PACE)
+
+
+def pace() -> float:
     """Seconds of CPU that a fixed piece of Python takes."""
     start, number = _seconds(), 0
     for k in range(800_000):
