@@ -261,6 +261,44 @@ def test_too_few_none_and_nan_are_refused(tmp_path: Path) -> None:
         read_demonstrations(tmp_path / "odd.npz", "CartPole-v1")
 
 
+def flattened(lengths: list[int]) -> dict[str, Array]:
+    steps = sum(lengths)
+    return {
+        "obs": np.arange(4.0 * (steps + len(lengths))).reshape(-1, 4), "acts": np.zeros(steps, int),
+        "rews": np.ones(steps), "terminal": np.arange(len(lengths)) % 2 == 0,
+        "indices": np.cumsum(lengths)[:-1],
+    }  # fmt: skip
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.lists(st.integers(1, 5), min_size=1, max_size=4),
+    st.sampled_from(["obs", "acts", "rews", "terminal", "indices"]),
+    st.sampled_from(["short", "long", "single", "text", "deep"]),
+)
+def test_flattened_rollouts_are_read_whole_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, lengths: list[int], name: str, wrong: str
+) -> None:
+    path, arrays = tmp_path_factory.mktemp("flat") / "f.npz", flattened(lengths)
+    np.savez(path, **arrays)
+    read = read_demonstrations(path, "CartPole-v1")
+    assert [one.steps for one in read] == lengths
+    assert np.concatenate([one.observation_TO for one in read]).tolist() == arrays["obs"].tolist()
+    assert [bool(one.terminated_T[-1]) for one in read] == arrays["terminal"].tolist()
+    rows = arrays[name]
+    bad = {
+        "short": rows[:-1], "long": np.resize(rows, (len(rows) + 1, *rows.shape[1:])),
+        "single": np.array(3), "text": np.array(["x"] * max(1, len(rows))), "deep": rows[None],
+    }[wrong]  # fmt: skip
+    if wrong == "deep" and name in ("obs", "acts") and sum(lengths) == 1:
+        return  # one action of several numbers is another shape of the same thing
+    if len(bad.shape) and bad.shape == rows.shape and wrong != "text":
+        return  # nothing to leave out
+    np.savez(path, **(arrays | {name: bad}))
+    with pytest.raises(DataError):
+        read_demonstrations(path, "CartPole-v1")
+
+
 def test_rollouts_of_other_libraries_are_read() -> None:
     folder = shared_data("imitation")
     env = make("Pendulum-v1", 1)

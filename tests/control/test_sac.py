@@ -278,6 +278,18 @@ def test_actions_are_within_their_bounds_and_by_chance_at_first() -> None:
     np.testing.assert_allclose(log_p[near], wanted.detach().numpy()[near], atol=1e-3)
 
 
+def test_a_greedy_policy_takes_the_middle_whatever_is_drawn() -> None:
+    learner, seen = Sac(SMALL, 3, BOX, 1, 1), np.random.default_rng(0).normal(size=(50, 3))
+    with torch.no_grad():
+        mean_NA = learner.model.policy(torch.tensor(seen, dtype=torch.float32)).chunk(2, -1)[0]
+    middle = np.array([0.0, 2.0]) + np.array([1.0, 2.0]) * np.tanh(mean_NA.numpy())
+    drawn = [[learner.actor(greedy)(seen, np.random.default_rng(k))[0] for k in range(2)]
+             for greedy in (True, False)]  # fmt: skip
+    for action in drawn[0]:
+        np.testing.assert_allclose(action, middle, atol=1e-5)
+    assert (np.abs(drawn[1][0] - drawn[1][1]).max(1) > 0).all()
+
+
 def test_discrete_actions_are_refused() -> None:
     form = ActionForm("discrete", 3, np.zeros(0), np.zeros(0))
     with pytest.raises(ConfigError, match=r"one of 3(.|\n)*learner: ppo"):

@@ -6,7 +6,7 @@ Suffixes: S steps of all episodes, N episodes, O numbers of an observation, A of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -100,11 +100,20 @@ def _flattened(path: Path, environment: str) -> list[Episode]:
             missing = [name for name in ROLLOUT_FIELDS if name not in file.files]
             arrays = {name: file[name] for name in ROLLOUT_FIELDS if name not in missing}
     except Exception as error:
-        raise DataError(f"{path} cannot be read: {error}", "copy it again") from error
+        raise DataError(
+            f"{path} is no .npz of plain arrays ({type(error).__name__})",
+            "write it again, without objects in it",
+        ) from error
     if missing:
         raise DataError(
             f"{path} has no array {missing[0]!r}",
             f"flattened trajectories have {', '.join(ROLLOUT_FIELDS)}",
+        )
+    if wrong := _misshapen(arrays):
+        raise DataError(
+            f"{path}: {wrong}",
+            "flattened trajectories have T actions and rewards, the indices at which all N episodes"
+            " but the first begin, N times whether the task ended one, and T + N observations",
         )
     seen, done, paid = arrays["obs"], arrays["acts"], arrays["rews"]
     cuts = [0, *arrays["indices"].tolist(), len(done)]
@@ -122,6 +131,29 @@ def _flattened(path: Path, environment: str) -> list[Episode]:
             )
         )  # fmt: skip
     return found
+
+
+def _misshapen(arrays: Mapping[str, Array]) -> str:
+    """What of flattened trajectories does not fit the rest; empty: nothing."""
+    kinds = {name: array.dtype.kind for name, array in arrays.items()}
+    allowed = dict.fromkeys(ROLLOUT_FIELDS, "biuf") | {"terminal": "biu", "indices": "iu"}
+    for name, kind in kinds.items():
+        if kind not in allowed[name] and arrays[name].size:
+            return f"{name} holds {arrays[name].dtype}"
+        if not arrays[name].ndim:
+            return f"{name} is a single value"
+    for name in ("rews", "terminal", "indices"):
+        if arrays[name].ndim > 1:
+            return f"{name} has {arrays[name].ndim} axes, not one"
+    steps, begins = len(arrays["acts"]), arrays["indices"]
+    cuts = [0, *begins.tolist(), steps]
+    if any(stop <= start for start, stop in pairwise(cuts)):
+        return f"episodes of {steps:,} steps cannot begin at {begins[:8].tolist()}"
+    wanted = {"rews": steps, "terminal": len(begins) + 1, "obs": steps + len(begins) + 1}
+    for name, rows in wanted.items():
+        if len(arrays[name]) != rows:
+            return f"{name} has {len(arrays[name]):,} rows for {steps:,} actions, not {rows:,}"
+    return ""
 
 
 # --- checking -------------------------------------------------------------------------------------
