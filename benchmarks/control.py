@@ -120,15 +120,25 @@ def theirs(task: str, minibatch: int, seed: int, steps: int, target: float) -> R
     return race
 
 
-def measured(side: str, options: argparse.Namespace, seed: int) -> dict[str, Any]:
-    """One side in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.control", "--side", side, "--task", options.task]
+def measured(
+    side: str, options: argparse.Namespace, seed: int, module: str = "benchmarks.control"
+) -> dict[str, Any]:
+    """One side of a benchmark in a process of its own."""
+    command = [sys.executable, "-m", module, "--side", side, "--task", options.task]
     command += ["--steps", str(options.steps), "--seeds", str(seed)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{side}, seed {seed}: {done.stderr[-2000:]}")
     line: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return line
+
+
+def speeds(ours: Sequence[dict[str, Any]], theirs: Sequence[dict[str, Any]]) -> list[float]:
+    """Logarithms of how many times the steps per CPU-second ours takes, by seed."""
+    return [
+        math.log(a["steps"] / a["cpu_seconds"] * b["cpu_seconds"] / b["steps"])
+        for a, b in zip(ours, theirs, strict=True)
+    ]
 
 
 def ratio(logs: Sequence[float]) -> str:
@@ -197,11 +207,8 @@ def compared(found: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, Any]
     """Ours against each of theirs, by seed."""
     rows = {}
     for side in SIDES[1:]:
-        pairs = list(zip(found["ours"], found[side], strict=True))
-        speed = [
-            math.log(a["steps"] / a["cpu_seconds"] * b["cpu_seconds"] / b["steps"])
-            for a, b in pairs
-        ]
+        speed = speeds(found["ours"], found[side])
+        pairs = zip(found["ours"], found[side], strict=True)
         ends = [(a["to_target"], b["to_target"]) for a, b in pairs]
         sooner = [math.log(late / soon) if soon and late else math.nan for soon, late in ends]
         rows[side] = {"speed": ratio(speed), "to_target": ratio(sooner)}

@@ -15,15 +15,13 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import subprocess
-import sys
 import time
 from typing import Any
 
 import numpy as np
 
 from accord.statistics.means import student_mean
-from benchmarks.control import ratio
+from benchmarks.control import measured, ratio, speeds
 
 SIDES = ("ours", "theirs")
 TASKS = {"Pendulum": ("Pendulum-v1", 200), "Hopper": ("Hopper-v5", 1000)}
@@ -85,17 +83,6 @@ def told(task: str, steps: int, seconds: float, act: Any) -> dict[str, float]:
     return {"steps": steps, "cpu_seconds": seconds, "return": float(gold_N.mean())}
 
 
-def measured(side: str, task: str, steps: int, seed: int) -> dict[str, float]:
-    """One side in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.soft", "--side", side, "--task", task]
-    command += ["--steps", str(steps), "--seeds", str(seed)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{side}, seed {seed}: {done.stderr[-2000:]}")
-    line: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return line
-
-
 def compared(found: dict[str, list[dict[str, float]]]) -> list[str]:
     """What follows, in lines: as good means no worse than theirs by one pooled deviation."""
     mine, other = ([one["return"] for one in found[side]] for side in SIDES)
@@ -111,10 +98,7 @@ def compared(found: dict[str, list[dict[str, float]]]) -> list[str]:
         lines.append(
             f"ours less theirs {gap:+.0f}, pooled deviation {deviation:.0f}: {held} as good"
         )
-    speed = [
-        math.log(a["steps"] / a["cpu_seconds"] * b["cpu_seconds"] / b["steps"])
-        for a, b in zip(found["ours"], found["theirs"], strict=True)
-    ]
+    speed = speeds(found["ours"], found["theirs"])
     return [*lines, f"ours takes {ratio(speed)} times the steps per CPU-second"]
 
 
@@ -140,7 +124,7 @@ def main() -> None:
     found: dict[str, list[dict[str, float]]] = {side: [] for side in SIDES}
     for seed in range(options.seeds):
         for side in SIDES:
-            line = measured(side, options.task, options.steps, seed)
+            line = measured(side, options, seed, "benchmarks.soft")
             found[side].append(line)
             pace = line["steps"] / line["cpu_seconds"]
             said = f"{pace:,.0f} steps per CPU-second, return {line['return']:,.0f}"

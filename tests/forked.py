@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from functools import cache
 from multiprocessing import forkserver, get_context
@@ -64,6 +65,13 @@ class Accord:
         assert self._process.pid is not None
         os.kill(self._process.pid, signal.SIGKILL)
         self._process.join()
+
+    def kill_when(self, reached: Callable[[], bool]) -> None:
+        """SIGKILL as soon as something is so, which must be before it ends by itself."""
+        while not reached():
+            assert self.poll() is None, self.ended()
+            time.sleep(0.005)
+        self.kill()
 
     def ended(self) -> str:
         """What it wrote, on either stream, once it has ended by itself."""

@@ -70,6 +70,7 @@ def test_every_soft_actor_critic_runs(side: str) -> None:
     pytest.importorskip("gymnasium", reason="gymnasium is not installed")
     if side != "ours":
         pytest.importorskip("stable_baselines3", reason="stable-baselines3 is not installed")
-    found = soft.measured(side, "Pendulum", 150, 1)
+    options = type("Options", (), {"task": "Pendulum", "steps": 150})()
+    found = control.measured(side, options, 1, "benchmarks.soft")
     assert found["steps"] == 150
     assert -2000 < found["return"] < 0

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from test_runs_label_world import run
 
-from accord.control.leaving import read_saved
+from accord.control.saving import read_saved
 from accord.errors import AccordError, ConfigError, DataError
 from accord.runs import recipe as recipes
 from accord.runs import runner

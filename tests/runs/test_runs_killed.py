@@ -4,7 +4,6 @@ never killed leaves, and no question is put twice but those that were under way.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -81,10 +80,7 @@ def test_killed_while_asking_nothing_is_lost_or_asked_twice(name: str, tmp_path:
         process = Accord(
             "run", str(recipes["killed"] / "recipe.yaml"), "--out", str(tmp_path / "k")
         )
-        while len(server.asked) < len(straight) // 2:
-            assert process.poll() is None, process.ended()
-            time.sleep(0.002)
-        process.kill()
+        process.kill_when(lambda: len(server.asked) >= len(straight) // 2)
         assert not list((tmp_path / "k/stages").glob("*/result.json")), "killed too late"
         accord("run", "--resume", str(tmp_path / "k"))
         killed = questions(server.asked)

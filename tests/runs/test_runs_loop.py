@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -188,10 +187,7 @@ def start(place: Path, model: str) -> Accord:
 
 def kill_once(place: Path, pattern: str, process: Accord) -> None:
     """SIGKILL as soon as something of that name is there."""
-    while not list(place.glob(pattern)):
-        assert process.poll() is None, process.ended()
-        time.sleep(0.01)
-    process.kill()
+    process.kill_when(lambda: bool(list(place.glob(pattern))))
 
 
 @pytest.mark.slow

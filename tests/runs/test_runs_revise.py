@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from pathlib import Path
 from typing import Any
 
@@ -210,10 +209,7 @@ def test_kill_and_resume_ask_nothing_twice(tmp_path: Path, pico: str) -> None:
         settings = asked(tmp_path, pico, server.url, rounds=2, asking={"at_once": 2})
         load(tmp_path, settings)
         process = Accord("run", str(tmp_path / "recipe.yaml"), "--out", str(tmp_path / "run"))
-        while counted(server) < 90:
-            assert process.poll() is None
-            time.sleep(0.01)
-        process.kill()
+        process.kill_when(lambda: counted(server) >= 90)
         accord("run", "--resume", str(tmp_path / "run"))
         asked_for = [json.dumps(one["messages"]) for one in server.asked]
         assert len(set(asked_for)) == 48 * 4

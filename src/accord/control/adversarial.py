@@ -21,7 +21,7 @@ Suffixes: S steps, I numbers of an input, O of an observation, T, N as in rollou
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -31,13 +31,12 @@ from torch.nn.functional import logsigmoid
 
 from accord.control.demonstrations import ShownSteps, walked_steps
 from accord.control.environments import ActionForm, EnvironmentBatch
-from accord.control.networks import SmallNet, aligned, without_denormals
+from accord.control.networks import SmallNet, SmallNetOptimizer, aligned, without_denormals
 from accord.control.ppo import VectorPpo, VectorPpoSettings
 from accord.control.rollouts import Steps, Walker
 from accord.control.running import RunningScale
 from accord.errors import RunError
 from accord.learning.optimizer import Optimizer
-from accord.learning.settings import OptimizerSettings, Share
 from accord.learning.settings import Steps as StepCount
 from accord.seeds import derive_seed, generator
 from accord.statistics.intervals import Array
@@ -47,13 +46,9 @@ ImitationReward = Literal["positive", "negative", "log_odds"]
 Adversary = Literal["gail", "airl"]
 
 
-class DiscriminatorSettings(OptimizerSettings):
+class DiscriminatorSettings(SmallNetOptimizer):
     """What tells the expert's steps from the learner's."""
 
-    learning_rate: float = Field(1e-3, gt=0, le=1, description="Step size of Adam.")
-    warmup: Share = Field(0.0, ge=0, lt=1, description="Share of the steps over which it rises.")
-    schedule: Any = Field("constant", description="How the step size falls, as in every trainer.")
-    adam_beta2: float = Field(0.999, ge=0, lt=1, description="Decay of Adam's mean square.")
     weight_decay: float = Field(0.1, ge=0, description="Decay of weights, per unit of step size.")
     hidden: Annotated[int, Unit("units")] = Field(64, ge=1, description="Units of both layers.")
     updates: Annotated[int, Unit("updates")] = Field(

@@ -7,8 +7,7 @@ environment. Suffixes: T steps, N environments, I numbers of a reward's input, L
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,11 +15,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.numpy import save_file
 
 from accord.control.asking import ClipPool, pieces_of
 from accord.control.clip_reward import ClipReward, member_seed
-from accord.control.environments import EnvironmentBatch
 from accord.control.episodes import Episode, EpisodeStore
 from accord.control.film import Film
 from accord.control.hearing import Hearing
@@ -30,15 +27,15 @@ from accord.control.people import ClipJudges
 from accord.control.poses import has_poses
 from accord.control.recent import RecentWalk
 from accord.control.rollouts import Act, Steps, Walker
+from accord.control.saving import save_arrays, saved_head
 from accord.control.settings import ClipLearningSettings
 from accord.control.watchers import SimulatedWatcher, Watcher, compared_clips
 from accord.errors import DataError, RunError
 from accord.feedback.records import Feedback
-from accord.files import AppendLog, write_atomically
+from accord.files import AppendLog
 from accord.learning.session import Session, State
 from accord.seeds import derive_seed, generator
 from accord.statistics.intervals import Array
-from accord.validation import Settings
 
 ENDS = 1024
 """Latest steps that ended an episode, of which the floor is the mean."""
@@ -368,28 +365,3 @@ class ClipLearning:
         self.store.keep(blocks)
         kept = {id(row) for row in self._log.rows[:records]}
         self._log.keep(lambda row: id(row) in kept)
-
-
-def save_arrays(path: Path, arrays: dict[str, np.ndarray], head: dict[str, str]) -> None:
-    """A network and its scales, whole or absent."""
-    plain = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    write_atomically(path, lambda place: save_file(plain, str(place), {"accord": json.dumps(head)}))
-
-
-def saved_head(
-    what: str,
-    environments: EnvironmentBatch,
-    learner: str,
-    kept: Settings,
-    spent: Mapping[str, int],
-) -> dict[str, str]:
-    """What a saved network says of itself. learner: the kind of policy; kept: its settings; spent:
-    steps of the environment, and what was asked, by name."""
-    return {
-        "what": what,
-        "learner": learner,
-        "environment": environments.name,
-        "physics": environments.physics,
-        "settings": kept.model_dump_json(),
-        **{name: str(count) for name, count in spent.items()},
-    }

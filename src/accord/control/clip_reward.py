@@ -18,11 +18,11 @@ from torch import Tensor
 
 from accord.control.environments import ActionForm, Mask
 from accord.control.episodes import Episode
-from accord.control.networks import StackedNet, aligned, without_denormals
+from accord.control.networks import SmallNetOptimizer, StackedNet, aligned, without_denormals
 from accord.control.rollouts import Steps
 from accord.learning.likelihoods import bradley_terry, with_lapse
 from accord.learning.optimizer import Optimizer, load_trainable, trainable_state
-from accord.learning.settings import OptimizerSettings, Share
+from accord.learning.settings import Share
 from accord.learning.settings import Steps as StepCount
 from accord.seeds import derive_seed, generator
 from accord.statistics.intervals import Array
@@ -34,13 +34,9 @@ BOUND = 5.0
 """Deviations at which scaled inputs are cut."""
 
 
-class ClipRewardSettings(OptimizerSettings):
+class ClipRewardSettings(SmallNetOptimizer):
     """A reward model on clips."""
 
-    learning_rate: float = Field(1e-3, gt=0, le=1, description="Step size of Adam.")
-    warmup: Share = Field(0.0, ge=0, lt=1, description="Share of the steps over which it rises.")
-    schedule: Any = Field("constant", description="How the step size falls, as in every trainer.")
-    adam_beta2: float = Field(0.999, ge=0, lt=1, description="Decay of Adam's mean square.")
     weight_decay: float = Field(0.01, ge=0, description="Decay of weights, per unit of step size.")
     sees: Literal["step", "outcome"] = Field(
         "step",

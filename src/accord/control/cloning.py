@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -23,26 +23,22 @@ from torch import Tensor
 
 from accord.control.demonstrations import ShownSteps, walked_steps
 from accord.control.environments import EnvironmentBatch
-from accord.control.networks import aligned, without_denormals
+from accord.control.networks import SmallNetOptimizer, aligned, without_denormals
 from accord.control.ppo import VectorPpo
 from accord.control.rollouts import Act, Walker
 from accord.control.running import RunningScale
 from accord.errors import DataError, RunError
 from accord.learning.optimizer import Optimizer, load_trainable, trainable_state
-from accord.learning.settings import OptimizerSettings, Share
+from accord.learning.settings import Share
 from accord.learning.settings import Steps as StepCount
 from accord.seeds import derive_seed, generator
 from accord.statistics.intervals import Array, Index
 from accord.validation import Settings, Unit
 
 
-class CloningSettings(OptimizerSettings):
+class CloningSettings(SmallNetOptimizer):
     """Maximum likelihood of demonstrated actions, stopped by those that were kept aside."""
 
-    learning_rate: float = Field(1e-3, gt=0, le=1, description="Step size of Adam.")
-    warmup: Share = Field(0.0, ge=0, lt=1, description="Share of the steps over which it rises.")
-    schedule: Any = Field("constant", description="How the step size falls, as in every trainer.")
-    adam_beta2: float = Field(0.999, ge=0, lt=1, description="Decay of Adam's mean square.")
     weight_decay: float = Field(0.1, ge=0, description="Decay of weights, per unit of step size.")
     minibatch: StepCount = Field(128, ge=1, description="Demonstrated steps per update.")
     passes: Annotated[int, Unit("passes")] = Field(

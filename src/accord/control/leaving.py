@@ -9,13 +9,11 @@ Suffixes: N environments, O numbers of an observation, A of an action.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import safe_open
 
 from accord.control.clip_reward import ClipReward, ClipRewardSettings
 from accord.control.environments import ActionForm
@@ -23,7 +21,8 @@ from accord.control.extra import needed
 from accord.control.gym_batch import action_form, flat, flat_size
 from accord.control.learners import policy_learner, read_settings
 from accord.control.rollouts import Act
-from accord.errors import ConfigError, DataError
+from accord.control.saving import read_saved
+from accord.errors import ConfigError
 from accord.seeds import derive_seed
 from accord.statistics.intervals import Array
 
@@ -34,27 +33,6 @@ except ImportError:
 
 PAID = "paid"
 """In a step's info: what the environment paid, which the learned reward stands for."""
-
-
-def read_saved(path: str | Path, what: str) -> tuple[dict[str, str], dict[str, Array]]:
-    """(head, arrays) of a policy.safetensors or reward.safetensors. Raises ConfigError where there
-    is none, DataError for another file."""
-    if not Path(path).is_file():
-        raise ConfigError(
-            f"there is no file {path}", f"name the {what}.safetensors of a learn_from_clips stage"
-        )
-    try:
-        with safe_open(str(path), "numpy") as file:
-            head: dict[str, str] = json.loads((file.metadata() or {}).get("accord", "{}"))
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except Exception as error:
-        raise DataError(f"{path} cannot be read: {error}", "copy it again") from error
-    if head.get("what") != what:
-        raise DataError(
-            f"{path} holds {head.get('what') or 'something else'}, not a {what}",
-            f"name the {what}.safetensors of a learn_from_clips stage",
-        )
-    return head, arrays
 
 
 def saved_reward(path: str | Path, observation: int, form: ActionForm) -> ClipReward:

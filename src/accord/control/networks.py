@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
+from accord.learning.settings import OptimizerSettings, Share
 from accord.seeds import derive_seed
 from accord.statistics.intervals import Array
 
@@ -35,6 +37,15 @@ def without_denormals() -> Iterator[None]:
         yield
     finally:
         torch.set_flush_denormal(False)
+
+
+class SmallNetOptimizer(OptimizerSettings):
+    """Adam for networks this small: a step size that neither rises at first nor falls."""
+
+    learning_rate: float = Field(1e-3, gt=0, le=1, description="Step size of Adam.")
+    warmup: Share = Field(0.0, ge=0, lt=1, description="Share of the steps over which it rises.")
+    schedule: Any = Field("constant", description="How the step size falls, as in every trainer.")
+    adam_beta2: float = Field(0.999, ge=0, lt=1, description="Decay of Adam's mean square.")
 
 
 class SmallNet(nn.Module):

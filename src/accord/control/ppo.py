@@ -18,7 +18,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from accord.control.environments import ActionForm
-from accord.control.networks import SmallNet, aligned
+from accord.control.networks import SmallNet, SmallNetOptimizer, aligned
 from accord.control.replay import Worth
 from accord.control.rollouts import Act, Steps
 from accord.control.running import RunningScale
@@ -26,7 +26,6 @@ from accord.errors import ConfigError, RunError
 from accord.learning.advantages import gae, whiten
 from accord.learning.losses import ppo_policy, ppo_value
 from accord.learning.optimizer import Optimizer, load_trainable, trainable_state
-from accord.learning.settings import OptimizerSettings, Share
 from accord.learning.settings import Steps as StepCount
 from accord.seeds import derive_seed
 from accord.statistics.intervals import Array
@@ -36,13 +35,9 @@ RATIO_TOLERANCE = 1e-3
 """Nats by which log-probabilities of NumPy, which acted, and torch, which learns, may differ."""
 
 
-class VectorPpoSettings(OptimizerSettings):
+class VectorPpoSettings(SmallNetOptimizer):
     """Proximal policy optimisation on vectors."""
 
-    learning_rate: float = Field(1e-3, gt=0, le=1, description="Step size of Adam.")
-    warmup: Share = Field(0.0, ge=0, lt=1, description="Share of the steps over which it rises.")
-    schedule: Any = Field("constant", description="How the step size falls, as in every trainer.")
-    adam_beta2: float = Field(0.999, ge=0, lt=1, description="Decay of Adam's mean square.")
     adam_eps: float = Field(1e-5, gt=0, description="Adam's epsilon (Huang et al. 2022).")
     max_grad_norm: float = Field(0.5, ge=0, description="Gradient clipping bound; 0: off.")
     environments: Annotated[int, Unit("environments")] = Field(

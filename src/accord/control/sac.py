@@ -23,12 +23,18 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from accord.control.environments import ActionForm
-from accord.control.networks import SmallNet, StackedNet, aligned, without_denormals
+from accord.control.networks import (
+    SmallNet,
+    SmallNetOptimizer,
+    StackedNet,
+    aligned,
+    without_denormals,
+)
 from accord.control.replay import Remembered, ReplayBuffer, Worth, novelty
 from accord.control.rollouts import Act, Steps, at_random
 from accord.errors import ConfigError
 from accord.learning.optimizer import Optimizer, load_trainable, trainable_state
-from accord.learning.settings import OptimizerSettings, Share
+from accord.learning.settings import Share
 from accord.learning.settings import Steps as StepCount
 from accord.seeds import derive_seed, generator
 from accord.statistics.intervals import Array
@@ -38,13 +44,10 @@ LOG_DEVIATION = (-20.0, 2.0)
 """Bounds of the policy's log-deviation, as in the authors' program."""
 
 
-class SacSettings(OptimizerSettings):
+class SacSettings(SmallNetOptimizer):
     """Soft actor-critic on vectors."""
 
     learning_rate: float = Field(3e-4, gt=0, le=1, description="Step size of Adam.")
-    warmup: Share = Field(0.0, ge=0, lt=1, description="Share of the steps over which it rises.")
-    schedule: Any = Field("constant", description="How the step size falls, as in every trainer.")
-    adam_beta2: float = Field(0.999, ge=0, lt=1, description="Decay of Adam's mean square.")
     max_grad_norm: float = Field(0.0, ge=0, description="Gradient clipping bound; 0: off.")
     environments: Annotated[int, Unit("environments")] = Field(
         4, ge=1, description="Environments side by side."
@@ -131,6 +134,15 @@ def temperature_loss(log_alpha: Tensor, log_p_B: Tensor, entropy: float) -> Tens
     return -(log_alpha.exp() * (log_p_B + entropy)).mean()
 
 
+def squashed(answer_BX: Tensor, noise_BA: Tensor) -> tuple[Tensor, Tensor]:
+    """(actions in [-1, 1], [B, A], their log-densities [B]) of a policy's means and log-deviations
+    side by side, [B, 2 A], by given standard normal numbers."""
+    mean_BA, log_deviation_BA = answer_BX.chunk(2, -1)
+    log_deviation_BA = log_deviation_BA.clamp(*LOG_DEVIATION)
+    u_BA = mean_BA + log_deviation_BA.exp() * noise_BA
+    return torch.tanh(u_BA), squashed_log_p(u_BA, mean_BA, log_deviation_BA)
+
+
 @torch.no_grad()
 def follow(slow: nn.Module, fast: nn.Module, rate: float) -> None:
     """Move weights a share `rate` of the way: slow <- (1 - rate) slow + rate fast."""
@@ -146,11 +158,8 @@ class SquashedPolicy(nn.Module):
         self.policy = SmallNet([observation, hidden, hidden, 2 * size], 0.01, seed, "relu")
 
     def forward(self, seen_BO: Tensor, noise_BA: Tensor) -> tuple[Tensor, Tensor]:
-        """(actions [B, A], their log-densities [B]) by given standard normal numbers."""
-        mean_BA, log_deviation_BA = self.policy(seen_BO).chunk(2, -1)
-        log_deviation_BA = log_deviation_BA.clamp(*LOG_DEVIATION)
-        u_BA = mean_BA + log_deviation_BA.exp() * noise_BA
-        return torch.tanh(u_BA), squashed_log_p(u_BA, mean_BA, log_deviation_BA)
+        """See `squashed`."""
+        return squashed(self.policy(seen_BO), noise_BA)
 
 
 class Sac:
@@ -202,13 +211,10 @@ class Sac:
 
         def act(seen_NO: Array, rng: np.random.Generator) -> tuple[Array, Array]:
             answer = aligned(forward(seen_NO.astype(np.float32)))
-            mean_NA, log_deviation_NA = answer.chunk(2, -1)
-            log_deviation_NA = log_deviation_NA.clamp(*LOG_DEVIATION)
             noise_NA = aligned(rng.standard_normal((len(seen_NO), self.form.size)))
-            u_NA = mean_NA + log_deviation_NA.exp() * noise_NA * (not greedy)
-            log_p_N = squashed_log_p(u_NA, mean_NA, log_deviation_NA).double().numpy()
-            action_NA = self.middle_A + self.half_A * torch.tanh(u_NA).double().numpy()
-            return action_NA, log_p_N - np.log(self.half_A).sum()
+            inside_NA, log_p_N = squashed(answer, noise_NA * (not greedy))
+            action_NA = self.middle_A + self.half_A * inside_NA.double().numpy()
+            return action_NA, log_p_N.double().numpy() - np.log(self.half_A).sum()
 
         return act
 

@@ -20,7 +20,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from accord.control.networks import SmallNet, aligned
+from accord.control.networks import SmallNet, SmallNetOptimizer, aligned
 from accord.control.tabular.irl import Demonstrations
 from accord.control.tabular.mdp import (
     FiniteMdp,
@@ -31,7 +31,6 @@ from accord.control.tabular.mdp import (
 )
 from accord.errors import DataError, RunError
 from accord.learning.optimizer import Optimizer
-from accord.learning.settings import OptimizerSettings
 from accord.statistics.intervals import Array
 
 
@@ -46,15 +45,9 @@ class NetTraining:
     weight_decay: float = 0.1
 
     @property
-    def optimizer(self) -> OptimizerSettings:
+    def optimizer(self) -> SmallNetOptimizer:
         """Adam at a constant step size."""
-        return OptimizerSettings(
-            learning_rate=self.step_size,
-            weight_decay=self.weight_decay,
-            schedule="constant",
-            warmup=0,
-            adam_beta2=0.999,
-        )
+        return SmallNetOptimizer(learning_rate=self.step_size, weight_decay=self.weight_decay)
 
 
 class RewardNet:

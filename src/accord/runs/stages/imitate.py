@@ -207,7 +207,8 @@ class _Task:
     def saved(self, reference: str, greedy: bool = False) -> tuple[Act, Mapping[str, str]]:
         """(a saved policy, what its file says of itself). Raises NotYet where it is still to be
         made, ConfigError for one of another environment."""
-        from accord.control.leaving import read_saved, saved_policy
+        from accord.control.leaving import saved_policy
+        from accord.control.saving import read_saved
 
         path, env = self.context.resolve(reference), self.made(1)
         head, _ = read_saved(path, "policy")
@@ -392,7 +393,7 @@ def _learn(method: str, episodes: list[Episode], task: _Task, seed: int) -> _Lea
 
 def _save(learned: _Learned, task: _Task, path: Path) -> None:
     """As a learn_from_clips stage saves its policy."""
-    from accord.control.clip_learning import save_arrays, saved_head
+    from accord.control.saving import save_arrays, saved_head
 
     spent = {"steps": learned.steps, "asked": learned.asked}
     head = saved_head("policy", task.made(1), "ppo", task.config.policy, spent)
