@@ -299,10 +299,10 @@ def test_poses_play_in_step_and_are_judged_by_keyboard(cinema: Served, visit: An
     page = visit(cinema, "poser")
     open_work(page, cinema, "poses")
     seen = """() => [...document.querySelectorAll("canvas")].map((c) => [c.currentTime, c.duration, c.ended, c.playbackRate])"""
-    assert [[row[0], row[1]] for row in page.evaluate(seen)] == [
-        [0, pytest.approx(2.0)],
-        [0, pytest.approx(3.0)],
-    ]
+    rows = page.evaluate(seen)
+    assert [row[0] for row in rows] == [0, 0]
+    # Which of them stands on the left is drawn for every person.
+    assert sorted(row[1] for row in rows) == pytest.approx([2.0, 3.0])
     assert "secret" not in page.content()
     press(page, [".", ".", "p"])  # twice the speed
     page.wait_for_function(
