@@ -9,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accord.control.acquisition import choose, first_preferred, pairs_of, value
-from accord.control.clip_reward import ClipReward, ClipRewardSettings, ComparedClips
+from accord.control.clip_reward import ClipReward, ClipRewardSettings
 from accord.control.environments import ActionForm
+from accord.control.judged_clips import JudgedClips
 from accord.errors import ConfigError
+from accord.learning.judgements import Judgement
 from accord.learning.likelihoods import bradley_terry, with_lapse
 
 BOX = ActionForm("box", 1, np.array([-1.0]), np.array([1.0]))
@@ -21,12 +23,15 @@ def reward_of(**more: float) -> ClipReward:
     return ClipReward(ClipRewardSettings(hidden=16, **more), 2, BOX, 1)
 
 
-def compared(count: int, seed: int = 0, length: int = 5) -> tuple[ComparedClips, np.ndarray]:
+def compared(count: int, seed: int = 0, length: int = 5) -> tuple[JudgedClips, np.ndarray]:
     """Clips compared without error by the sum of the first number seen; and these gaps."""
     rng = np.random.default_rng(seed)
     first, second = (rng.normal(size=(count, length, 5)) for _ in range(2))
     gap = (first[..., 0] - second[..., 0]).sum(1)
-    return ComparedClips(first, second, (gap > 0).astype(float)), gap
+    better = [(0, 1) if one > 0 else (1, 0) for one in gap]
+    said = [[Judgement(order, (0, 1), doubt=0.0)] for order in better]
+    pairs = [(n, count + n) for n in range(count)]
+    return JudgedClips.of([*first, *second], pairs, said), gap
 
 
 @given(st.floats(-20, 20), st.floats(0, 0.9))
@@ -58,13 +63,13 @@ def test_a_reward_of_outcomes_sees_nothing_of_what_came_before(seed: int) -> Non
 
 def test_it_recovers_what_was_liked() -> None:
     reward, (clips, _) = reward_of(), compared(200)
-    reward.fix_scale(clips.first_MLI.reshape(-1, 5))
+    reward.fix_scale(clips.clips_CLI.reshape(-1, 5))
     found = reward.learn(clips, 150)
     assert found["heldout_agreement"] >= 0.8
     fresh, gap = compared(200, 9)
-    score = reward.scores(fresh.first_MLI).mean(0) - reward.scores(fresh.second_MLI).mean(0)
-    assert ((score > 0) == (gap > 0)).mean() > 0.85
-    every = np.concatenate([clips.first_MLI, clips.second_MLI])
+    first, second = reward.scores(fresh.clips_CLI).mean(0).reshape(2, -1)
+    assert ((first > second) == (gap > 0)).mean() > 0.85
+    every = clips.clips_CLI
     each = reward.member_rewards(every)
     np.testing.assert_allclose(each.mean((1, 2)), 0, atol=1e-3)
     np.testing.assert_allclose(each.std((1, 2)), 1, atol=1e-3)
@@ -82,7 +87,7 @@ def test_gradients_of_certain_choices_are_no_denormal_numbers(
     seen: list[bool] = []
     learned = ClipReward._normalise
 
-    def looking(self: ClipReward, clips: ComparedClips) -> None:
+    def looking(self: ClipReward, clips: JudgedClips) -> None:
         seen.append((torch.tensor([1e-39]) * 1.0).item() > 0)
         learned(self, clips)
 
@@ -105,12 +110,12 @@ def test_a_resumed_reward_is_the_same_to_the_bit() -> None:
     clips, _ = compared(40)
     one, other = reward_of(), reward_of()
     for reward in (one, other):
-        reward.fix_scale(clips.first_MLI.reshape(-1, 5))
+        reward.fix_scale(clips.clips_CLI.reshape(-1, 5))
     one.learn(clips, 5)
     other.load(one.state())
     for reward in (one, other):
         reward.learn(clips, 5)
-    np.testing.assert_array_equal(one.rewards(clips.first_MLI), other.rewards(clips.first_MLI))
+    np.testing.assert_array_equal(one.rewards(clips.clips_CLI), other.rewards(clips.clips_CLI))
 
 
 def test_what_members_disagree_on_is_asked_and_what_is_uncertain_to_all_alike_is_not() -> None:

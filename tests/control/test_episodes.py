@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from accord.control.episodes import (
     Episode,
     EpisodeStore,
-    check_comparable,
     check_physics,
     windows,
 )
@@ -143,14 +142,6 @@ def test_a_later_version_is_refused(tmp_path: Path) -> None:
     save_file({"x": np.zeros(1)}, str(tmp_path / "block-000000.safetensors"), told)
     with pytest.raises(DataError, match="version 2; version 1 is read"):
         EpisodeStore(tmp_path)
-
-
-def test_clips_that_differ_in_more_than_what_is_done_are_not_compared() -> None:
-    check_comparable(episode("a"), episode("b"))
-    with pytest.raises(DataError, match=r"accord:Backflip .* with Pendulum-v1"):
-        check_comparable(episode("a"), episode("b", environment="Pendulum-v1"))
-    with pytest.raises(DataError, match=r"a comparison of 7 steps .* with 5"):
-        check_comparable(episode("a"), episode("b", steps=5))
 
 
 def test_states_are_gone_on_from_where_they_were_made() -> None:

@@ -16,8 +16,8 @@ from accord.learning.choices import log_likelihood
 from accord.learning.judged_batch import JudgedBatch
 from accord.learning.judgements import AnnotatorEffects, JudgedGroup, Judgement
 from accord.learning.losses import PairLogprobs, preference
+from accord.learning.said import choice_of
 from accord.models.heads import HeadOutput
-from accord.runs.stages.grouping import choice_of
 from accord.text.packing import PromptGroup
 
 GROUP = PromptGroup([0], [[4, 1], [5, 1]])

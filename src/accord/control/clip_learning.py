@@ -29,7 +29,7 @@ from accord.control.recent import RecentWalk
 from accord.control.rollouts import Act, Steps, Walker
 from accord.control.saving import save_arrays, saved_head
 from accord.control.settings import ClipLearningSettings
-from accord.control.watchers import SimulatedWatcher, Watcher, compared_clips
+from accord.control.watchers import SimulatedWatcher, Watcher, judged_clips
 from accord.errors import DataError, RunError
 from accord.feedback.records import Feedback
 from accord.files import AppendLog
@@ -306,12 +306,17 @@ class ClipLearning:
             hearing.tell(now, self.environment_steps, self._learnt.get("heldout_agreement"))
 
     def _learn_reward(self, updates: int) -> None:
-        compared, left = compared_clips(self.records, self.store, self.reward)
+        judged, left = judged_clips(self.records, self.store, self.reward)
         for reason, count in left.items():
             self.say(f"{count:,} of {len(self._log.rows):,} judgements teach no reward: {reason}")
-        if compared is None:
-            raise DataError("no judgement so far prefers a clip", "judge comparisons of clips")
-        self._learnt = self.reward.learn(compared, updates)
+        if judged is None:
+            raise DataError("no judgement so far says anything of a clip", "judge clips")
+        if judged.uneven:
+            self.say(
+                f"{judged.uneven:,} judgements choose among clips of different lengths: each step"
+                " adds to the sum that decides"
+            )
+        self._learnt = self.reward.learn(judged, updates)
         self.reward.settle(self._ends_BI)
         self._relearnt = True
 

@@ -1,14 +1,13 @@
-"""A reward learned from comparisons of clips: an ensemble on (s, a, s'), or on s' alone, summed
+"""A reward learned from what is said of clips: an ensemble on (s, a, s'), or on s' alone, summed
 over a clip's steps (Christiano et al. 2017 section 2.2.3).
 
-Suffixes: C clips, L steps of a clip, I numbers of an input, M comparisons, E members, T, N as in
-rollouts.
+Suffixes: C clips, L steps of a clip, I numbers of an input, M judgements, R their options, E
+members, T, N as in rollouts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -18,9 +17,13 @@ from torch import Tensor
 
 from accord.control.environments import ActionForm, Mask
 from accord.control.episodes import Episode
+from accord.control.judged_clips import JudgedClips
 from accord.control.networks import SmallNetOptimizer, StackedNet, aligned, without_denormals
 from accord.control.rollouts import Steps
-from accord.learning.likelihoods import bradley_terry, with_lapse
+from accord.learning.annotators import JudgementParameters, check_reward_sign
+from accord.learning.choices import log_likelihood
+from accord.learning.judged_batch import JudgedBatch
+from accord.learning.judgements import AnnotatorEffects
 from accord.learning.optimizer import Optimizer, load_trainable, trainable_state
 from accord.learning.settings import Share
 from accord.learning.settings import Steps as StepCount
@@ -46,7 +49,7 @@ class ClipRewardSettings(SmallNetOptimizer):
         ),
     )
     members: Annotated[int, Unit("members")] = Field(
-        3, ge=1, description="Networks, each with its own bootstrap of the comparisons."
+        3, ge=1, description="Networks, each with its own bootstrap of the judgements."
     )
     hidden: Annotated[int, Unit("units")] = Field(64, ge=1, description="Units of a layer.")
     layers: Annotated[int, Unit("layers")] = Field(2, ge=1, description="Hidden layers.")
@@ -55,29 +58,12 @@ class ClipRewardSettings(SmallNetOptimizer):
     )
     first_steps: StepCount = Field(300, ge=1, description="Updates on the first comparisons.")
     round_steps: StepCount = Field(100, ge=1, description="Updates when others have come.")
-    lapse: Share = Field(
-        0.1, ge=0, lt=1, description="Share of choices taken to fall on either clip alike."
+    annotator_rate: float = Field(
+        0.005, gt=0, description="Step size of what is learned about annotators and scales."
     )
-
-
-@dataclass(frozen=True)
-class ComparedClips:
-    """M comparisons of clips whose steps are inputs of the model: first, second [M, L, I];
-    target_M: 1 where the first was preferred, 0 where the second was, 0.5 for a tie."""
-
-    first_MLI: Array
-    second_MLI: Array
-    target_M: Array
-
-    def __len__(self) -> int:
-        return len(self.target_M)
-
-    def joined(self, other: ComparedClips) -> ComparedClips:
-        """These, then the other's."""
-        return ComparedClips(
-            *(np.concatenate(pair) for pair in zip(vars(self).values(), vars(other).values(),
-                                                   strict=True))
-        )  # fmt: skip
+    lapse: Share = Field(
+        0.1, ge=0, lt=1, description="Share of choices taken to fall on any of the answers alike."
+    )
 
 
 class ClipReward:
@@ -124,16 +110,20 @@ class ClipReward:
         return aligned(scaled)
 
     # --- scores -----------------------------------------------------------------------------------
-    def scores(self, clips_CLI: Array) -> Array:
-        """Sums of each member's reward over clips, in nats of log-odds: [E, C]."""
+    def scores(self, clips_CLI: Array, there_CL: Mask | None = None) -> Array:
+        """Sums of each member's reward over clips (where there are steps), in nats of log-odds: [E,
+        C]."""
+        there = None if there_CL is None else torch.tensor(there_CL)
         with torch.no_grad():
-            sums: Array = self._sums(self._scaled(clips_CLI)).double().numpy()
+            sums: Array = self._sums(self._scaled(clips_CLI), there).double().numpy()
             return sums
 
-    def _sums(self, clips_CLI: Tensor) -> Tensor:
-        count, steps, size = clips_CLI.shape[-3:]
-        flat = clips_CLI.reshape(*clips_CLI.shape[:-3], count * steps, size)
-        return self.net(flat).reshape(-1, count, steps).sum(-1)  # type: ignore[no-any-return]
+    def _sums(self, clips_CLI: Tensor, there_CL: Tensor | None) -> Tensor:
+        count, steps, size = clips_CLI.shape
+        reward_ECL = self.net(clips_CLI.reshape(count * steps, size)).reshape(-1, count, steps)
+        if there_CL is not None:
+            reward_ECL = reward_ECL * there_CL
+        return reward_ECL.sum(-1)  # type: ignore[no-any-return]
 
     def member_rewards(self, inputs: Array) -> Array:
         """Of each member, mean 0 and deviation 1: [E, ...]."""
@@ -150,61 +140,84 @@ class ClipReward:
 
     # --- learning ---------------------------------------------------------------------------------
     @without_denormals()
-    def learn(self, compared: ComparedClips, updates: int) -> dict[str, float]:
-        """Updates on all comparisons but those held out; returns metrics, of which those of the
-        held-out ones are missing where there are none."""
-        aside = _aside(len(compared))
+    def learn(self, judged: JudgedClips, updates: int) -> dict[str, float]:
+        """Updates on all judgements but those held out; returns metrics, of which those of the
+        held-out ones are missing where there are none. What annotators and scales are like is
+        fitted anew each time, from the shares of their answers on."""
+        aside = _aside(len(judged))
         rows = np.flatnonzero(~aside)
-        weight_EM = self._bootstrap(len(compared))
-        first, second = (self._scaled(one) for one in (compared.first_MLI, compared.second_MLI))
-        target_M = torch.from_numpy(compared.target_M.astype(np.float32))
+        weight_EM = self._bootstrap(len(judged))
+        clips, there = self._scaled(judged.clips_CLI), torch.tensor(judged.there_CL)
+        people = [
+            JudgementParameters(
+                AnnotatorEffects.none(len(judged.annotators)), judged.scales, judged.joint
+            )
+            for _ in range(self.settings.members)
+        ]
+        learned = [one for person in people for one in person.parameters()]
+        theirs = torch.optim.Adam(learned, self.settings.annotator_rate) if learned else None
         total = 0.0
         for update in range(updates):
             rng = generator(self.seed, "comparisons", self.trained, update)
-            picked = torch.from_numpy(rng.choice(rows, min(self.settings.minibatch, len(rows)),
-                                                 replace=False))  # fmt: skip
-            gap_EM = self._sums(first[picked]) - self._sums(second[picked])
-            loss = (self._loss(gap_EM, target_M[picked]) * weight_EM[:, picked]).mean(1).sum()
-            loss.backward()
-            self.optimizer.step(f"update {update} on {len(compared)} comparisons")
-            total += loss.item() / self.settings.members
+            picked = rng.choice(rows, min(self.settings.minibatch, len(rows)), replace=False)
+            columns, packed_R = judged.columns(picked.tolist())
+            score_ER = torch.cat([self._sums(clips[of], there[of]) for of in columns], 1)
+            part = judged.batch.select(picked.tolist())
+            found = self._loss(score_ER[:, packed_R], part, people, weight_EM[:, picked])
+            prior = torch.stack([person.penalty() for person in people]).sum() / len(rows)
+            (found + prior).backward()
+            self.optimizer.step(f"update {update} on {len(judged)} judgements")
+            if theirs is not None:
+                theirs.step()
+                theirs.zero_grad()
+            total += found.item() / self.settings.members
+        check_reward_sign(people)
         self.trained += 1
-        self._normalise(compared)
-        return {"judgement_nll": total / updates} | self._held_out(compared, aside)
+        self._normalise(judged)
+        return {"judgement_nll": total / updates} | self._held_out(judged, aside)
 
-    def _loss(self, gap_EM: Tensor, target_M: Tensor) -> Tensor:
-        """-log P of what was chosen, of a soft choice its mean: [E, M]."""
-        zero, lapse = torch.zeros_like(gap_EM), self.settings.lapse
-        first = with_lapse(bradley_terry(gap_EM, zero), lapse)
-        second = with_lapse(bradley_terry(zero, gap_EM), lapse)
-        return -(target_M * first + (1 - target_M) * second)
+    def _loss(
+        self,
+        score_ER: Tensor,
+        part: JudgedBatch,
+        people: Sequence[JudgementParameters],
+        weight_EM: Tensor,
+    ) -> Tensor:
+        """-log P of what was said, the mean over judgements summed over the members: []."""
+        of_T = torch.cat([table.group_M for table in (*part.choices, *part.answers)])
+        each = []
+        for score_R, person, weight_M in zip(score_ER, people, weight_EM, strict=True):
+            terms = log_likelihood(score_R, part, person.effects(), lapse=self.settings.lapse)
+            each.append(-terms.logp_M * (weight_M[of_T] * terms.weight_M))
+        return torch.stack(each).sum(1).div(weight_EM.shape[1]).sum()
 
-    def _bootstrap(self, comparisons: int) -> Tensor:
-        """How often each member's bootstrap has each comparison, which does not change when more
+    def _bootstrap(self, judgements: int) -> Tensor:
+        """How often each member's bootstrap has each judgement, which does not change when more
         come: [E, M]. Poisson, with mean 1; one member has all of them once."""
         members = self.settings.members
         if members == 1:
-            return torch.ones(1, comparisons)
+            return torch.ones(1, judgements)
         drawn = [
-            generator(self.seed, "bootstrap", member).poisson(1.0, comparisons)
+            generator(self.seed, "bootstrap", member).poisson(1.0, judgements)
             for member in range(members)
         ]
         return torch.from_numpy(np.stack(drawn).astype(np.float32))
 
-    def _normalise(self, compared: ComparedClips) -> None:
-        clips = np.concatenate([compared.first_MLI, compared.second_MLI])
+    def _normalise(self, judged: JudgedClips) -> None:
+        columns, _ = judged.columns(range(len(judged)))
+        of_R = np.concatenate(columns)
+        steps_BI = judged.clips_CLI[of_R][judged.there_CL[of_R]]
         with torch.no_grad():
-            flat = self._scaled(clips.reshape(-1, clips.shape[-1]))
-            raw = self.net(flat).double().numpy()
+            raw = self.net(self._scaled(steps_BI)).double().numpy()
         self.mean_E, self.deviation_E = raw.mean(1), np.maximum(raw.std(1), 1e-6)
 
-    def _held_out(self, compared: ComparedClips, aside: Mask) -> dict[str, float]:
-        strict = aside & (compared.target_M != 0.5)
-        if not strict.any():
+    def _held_out(self, judged: JudgedClips, aside: Mask) -> dict[str, float]:
+        pairs = judged.ordered(aside)
+        if not pairs:
             return {}
-        gap_EM = self.scores(compared.first_MLI[strict]) - self.scores(compared.second_MLI[strict])
-        right = (gap_EM.mean(0) > 0) == (compared.target_M[strict] > 0.5)
-        return {"heldout_agreement": float(right.mean())}
+        better, worse = map(list, zip(*pairs, strict=True))
+        score_C = self.scores(judged.clips_CLI, judged.there_CL).mean(0)
+        return {"heldout_agreement": float((score_C[better] > score_C[worse]).mean())}
 
     def settle(self, ends_BI: Array) -> None:
         """Take the mean reward of steps that ended an episode as the floor that all rewards are

@@ -138,23 +138,6 @@ def windows(episode: Episode, steps: int) -> list[Clip]:
     ]
 
 
-def check_comparable(first: Episode, second: Episode) -> None:
-    """Raise DataError for clips of different environments, or that show more of one than of the
-    other: one would be judged by what it has more of."""
-    if first.environment != second.environment:
-        raise DataError(
-            f"a comparison of {first.environment} (episode {first.id}) with {second.environment}"
-            f" (episode {second.id})",
-            "compare clips of the same environment",
-        )
-    if first.steps != second.steps:
-        raise DataError(
-            f"a comparison of {first.steps} steps (episode {first.id}) with {second.steps}"
-            f" (episode {second.id})",
-            "compare clips of equal length",
-        )
-
-
 def check_physics(episode: Episode, environment: str, physics: str) -> None:
     """Raise DataError where states are to be gone on from in another environment than theirs, or by
     another version of what computes it."""

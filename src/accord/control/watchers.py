@@ -8,12 +8,14 @@ from typing import Protocol
 
 import numpy as np
 
-from accord.control.clip_reward import ClipReward, ComparedClips
-from accord.control.episodes import Episode, EpisodeStore, check_comparable
+from accord.control.clip_reward import ClipReward
+from accord.control.episodes import Episode, EpisodeStore
+from accord.control.judged_clips import ClipReader, JudgedClips, check_one_environment, split
 from accord.errors import DataError
 from accord.feedback.messages import Clip
 from accord.feedback.records import Comparison, Feedback, Option, content_id
 from accord.feedback.simulate import SimulatedAnnotator
+from accord.learning.judgements import Judgement
 from accord.statistics.intervals import Array
 
 
@@ -73,48 +75,40 @@ class SimulatedWatcher:
         )
 
 
-def compared_clips(
+def judged_clips(
     records: Sequence[Feedback], store: EpisodeStore, reward: ClipReward
-) -> tuple[ComparedClips | None, dict[str, int]]:
-    """(comparisons as the reward learns from them, None where there are none; how many records were
-    left out, by reason). Raises DataError for clips that cannot be compared."""
-    rows: list[tuple[Array, Array, float]] = []
-    left: dict[str, int] = {}
-    for record in records:
-        reason = _left_out(record)
-        if reason:
-            left[reason] = left.get(reason, 0) + 1
+) -> tuple[JudgedClips | None, dict[str, int]]:
+    """(what the reward learns from, None where nothing says anything of clips; how many records
+    were left out, by reason). Raises DataError for options that are no clips of the store, or of
+    several environments."""
+    kept, left = split(records)
+    reader = ClipReader.of(kept)
+    for reason, count in reader.scales.left_out.items():
+        left[reason] += count
+    places: dict[str, int] = {}
+    clips: list[Array] = []
+    options, said = list[list[int]](), list[list[Judgement]]()
+    environment = None
+    for record in kept:
+        judged = reader.said(record)
+        if not judged:  # counted with its scale
             continue
-        assert isinstance(record.choice, Comparison)
-        pieces = [_piece(record, option, store) for option in record.options]
-        check_comparable(*pieces)
-        tie, best = record.choice.tie, record.choice.preferred
-        target = 0.5 if tie else float(best == record.options[0].id)
-        one, other = (reward.of_episode(piece) for piece in pieces)
-        rows.append((one, other, target))
-    if not rows:
-        return None, left
-    lengths = {len(row[0]) for row in rows}
-    if len(lengths) > 1:
-        raise DataError(
-            f"clips of {', '.join(map(str, sorted(lengths)))} steps in one set of comparisons",
-            "compare clips of one length",
-        )
-    compared = ComparedClips(
-        np.stack([row[0] for row in rows]),
-        np.stack([row[1] for row in rows]),
-        np.array([row[2] for row in rows]),
-    )
-    return compared, left
-
-
-def _left_out(record: Feedback) -> str | None:
-    """Why a record says nothing of two clips; None where it does."""
-    if not isinstance(record.choice, Comparison):
-        return f"{record.kind}: not a comparison"
-    if record.choice.both_bad:
-        return "both bad: prefers neither"
-    return None
+        shown = []
+        for option in record.options:
+            piece = _piece(record, option, store)
+            environment = environment or piece.environment
+            check_one_environment(record, piece.environment, environment)
+            name = f"{piece.id} {piece.first_step} {piece.steps}"
+            if name not in places:
+                places[name] = len(clips)
+                clips.append(reward.of_episode(piece))
+            shown.append(places[name])
+        options.append(shown)
+        said.append(judged)
+    if not options:
+        return None, dict(left)
+    names, scales = list(reader.annotators), reader.scales.scales
+    return JudgedClips.of(clips, options, said, names, scales), dict(left)
 
 
 def _piece(record: Feedback, option: Option, store: EpisodeStore) -> Episode:

@@ -18,6 +18,7 @@ from accord.errors import ConfigError
 from accord.feedback.choice_model import OUTCOMES, TIE, comparison, decided_p, place_of, utility
 from accord.feedback.records import (
     BestWorst,
+    Clip,
     Comparison,
     Content,
     Feedback,
@@ -230,7 +231,7 @@ class Offered:
     prompt: as `Feedback.asked`."""
 
     prompt: Any
-    contents: Sequence[Content]
+    contents: Sequence[Content | Clip]
     rewards: Sequence[float]
     producer: str
     finished: Sequence[bool]

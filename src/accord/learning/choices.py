@@ -3,6 +3,7 @@ annotators."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -40,6 +41,7 @@ def log_likelihood(
     effects: AnnotatorEffects,
     smoothing: float = 0.0,
     form: Form | None = None,
+    lapse: float = 0.0,
 ) -> Terms:
     """The likelihood's term of everything said in `batch`, in the order of its tables.
 
@@ -47,26 +49,29 @@ def log_likelihood(
     labelled steps. A comparison that says a probability 1-e is the answer of somebody who could not
     call a tie: (1-e) log sigmoid(d) + e log sigmoid(-d), d the difference of the utilities, the
     negative cross-entropy to a soft label. `smoothing` is the least doubt of any, as robust
-    to flipped labels. `form` names the likelihoods of ties and rankings.
+    to flipped labels. `form` names the likelihoods of ties and rankings. `lapse` is the share of
+    choices taken to fall on any of the possible ones alike; 0 for heads that give distributions and
+    for rankings by all pairs, whose objective is no probability.
     """
     reading = scores if isinstance(scores, HeadOutput) else HeadOutput(scores)
     if not batch:
         raise DataError("a batch of judged groups holds no judgement")
     weight_M = batch.weight_M.to(reading.rewards_R)
+    form = form or Form()
+    if lapse and (reading.form.kind != "point" or form.rankings == "all_pairs"):
+        raise ValueError("lapses belong to probabilities of choices by one reward")
     if reading.form.kind != "point":
         return Terms(_of_distributions(reading, batch, smoothing), weight_M)
-    form = form or Form()
     parts = [
-        _choices(_utilities(reading, batch, table, effects), table, effects, smoothing, form)
+        _choices(_utilities(reading, batch, table, effects), table, effects, smoothing, form, lapse)
         for table in batch.choices
     ]
     for table, utility_M in zip(
         batch.answers, answer_utilities(reading, batch, effects), strict=True
     ):
         thresholds_L = effects.thresholds[table.scale].to(utility_M)
-        parts.append(
-            likelihoods.graded(utility_M, table.level_M.to(utility_M.device), thresholds_L)
-        )
+        logp_M = likelihoods.graded(utility_M, table.level_M.to(utility_M.device), thresholds_L)
+        parts.append(likelihoods.with_lapse(logp_M, lapse, len(thresholds_L) + 1))
     return Terms(torch.cat(parts), weight_M)
 
 
@@ -128,24 +133,33 @@ def answer_utilities(
 
 
 def _choices(
-    utility_MK: Tensor, table: Choices, effects: AnnotatorEffects, smoothing: float, form: Form
+    utility_MK: Tensor,
+    table: Choices,
+    effects: AnnotatorEffects,
+    smoothing: float,
+    form: Form,
+    lapse: float,
 ) -> Tensor:
     """Log-probabilities [M] of choices, given the utilities of their options."""
+    options = utility_MK.shape[1]
     if table.likelihood == "choice":
-        return torch.log_softmax(utility_MK, dim=-1)[:, 0]
+        return likelihoods.with_lapse(torch.log_softmax(utility_MK, dim=-1)[:, 0], lapse, options)
     if table.likelihood == "best_worst":
         best_M = torch.zeros(len(table), dtype=torch.long, device=utility_MK.device)
-        return likelihoods.best_worst(utility_MK, best_M, best_M + utility_MK.shape[1] - 1)
+        logp_M = likelihoods.best_worst(utility_MK, best_M, best_M + options - 1)
+        return likelihoods.with_lapse(logp_M, lapse, options * (options - 1))
     if table.likelihood == "ranking":
-        return _rankings(utility_MK, table.tied, form)
+        orders = math.factorial(options) // math.prod(map(math.factorial, table.tied))
+        return likelihoods.with_lapse(_rankings(utility_MK, table.tied, form), lapse, orders)
     first_M, second_M = utility_MK.unbind(-1)
     first_M = first_M - table.margin_M.to(utility_MK)
 
     def logp(turned: bool) -> Tensor:
         if table.likelihood == "comparison":
-            return _comparisons(first_M, second_M, table.undecided_M, turned, effects, form)
+            logp_M = _comparisons(first_M, second_M, table.undecided_M, turned, effects, form)
+            return likelihoods.with_lapse(logp_M, lapse, 3)
         pair = (second_M, first_M) if turned else (first_M, second_M)
-        return likelihoods.bradley_terry(*pair)
+        return likelihoods.with_lapse(likelihoods.bradley_terry(*pair), lapse)
 
     return _doubted(table.doubt_M.clamp_min(smoothing), logp)
 

@@ -23,15 +23,16 @@ from accord.feedback.records import (
     Feedback,
     Ranking,
 )  # fmt: skip
+from accord.learning.answers import THUMB, RatingScales, answers, bad, find_scales
 from accord.learning.judgements import (
     AnnotatorEffects,
     JudgedGroup,
     RatingScale,
     contradictions,
 )
+from accord.learning.said import unordered
 from accord.runs.reading import read_records
-from accord.runs.stages.answers import THUMB, RatingScales, answers, bad, find_scales
-from accord.runs.stages.grouping import GroupReader, Tokens, unordered
+from accord.runs.stages.grouping import GroupReader, Tokens
 from accord.runs.stages.lengths import apply_lengths
 from accord.runs.stages.rules_said import RuleConfig, RuleScales, find_rules
 from accord.runs.stages.usable import Response, prompt_key, responses, row_name, usable

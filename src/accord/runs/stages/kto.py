@@ -285,7 +285,7 @@ def _said(
     """What each record marks; with estimates, instead of each comparison, every two responses that
     the votes on their prompt tell apart. What marks nothing is counted."""
     from accord.feedback.records import Comparison
-    from accord.runs.stages.answers import bad
+    from accord.learning.answers import bad
 
     said, compared = [], []
     for record in records:
@@ -315,7 +315,7 @@ def _decided(records: Sequence[Feedback], estimates: Path) -> tuple[list[list[Ma
     """(the marks of each two responses that the comparisons of their prompt tell apart, how many
     they do not). A pair with doubt e counts 1 - 2e, as a soft label does."""
     from accord.learning.judged_pairs import decided, labels_of
-    from accord.runs.stages.grouping import choice_of
+    from accord.learning.said import choice_of
     from accord.runs.stages.judged import annotator_effects
     from accord.runs.stages.usable import Response, prompt_key, responses
 
@@ -366,7 +366,7 @@ def _marked(record: Feedback) -> list[Mark]:
     that this is the gradient of the loss expected under the label, sigma(x) being 1 - sigma(-x).
     """
     from accord.feedback.records import Comparison, Thumb
-    from accord.runs.stages.answers import bad
+    from accord.learning.answers import bad
 
     choice = record.choice
     if isinstance(choice, Thumb):

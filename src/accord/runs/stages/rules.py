@@ -154,8 +154,8 @@ def _ranked(record: Feedback, left_out: Counter[str]) -> list[RankedPair]:
     """The pairs that a record orders; counts why there are none. A soft label p counts 2p - 1, as
     the difference of what its two answers expect."""
     from accord.feedback.records import BestWorst, Comparison, Correction, Ranking
+    from accord.learning.said import choice_of
     from accord.runs.reward_reports import answer_text
-    from accord.runs.stages.grouping import choice_of
     from accord.runs.stages.usable import prompt_key, responses, usable
 
     kept, why = usable([record])
