@@ -14,8 +14,10 @@ from accord.control.making import make
 from accord.control.poses import pose_drawing
 from accord.control.recording import record, recorded_where, replay
 from accord.control.rollouts import Act, at_random
+from accord.control.taking_over import correction, take_over
 from accord.errors import ConfigError, DataError
 from accord.feedback.messages import Clip
+from accord.files import AppendLog
 from accord.report.clips import clips_page
 from accord.statistics.means import student_mean
 
@@ -134,3 +136,29 @@ def _clip(store: EpisodeStore, named: str) -> Episode:
     if start >= stop:
         raise ConfigError(f"--clip {named} has no steps", "the stop comes after the start")
     return store.clip(Clip(episode=name, start=start, stop=stop))
+
+
+def take_over_episode(
+    place: Path,
+    named: str,
+    step: int,
+    out: Path,
+    policy: str,
+    greedy: bool,
+    steps: int | None,
+    said: tuple[str, str],
+    seed: int,
+) -> None:
+    """Keep what follows as a correction; said: the question, who prefers it. A run's own store
+    stays as it is: a resumed run forgets what it did not write."""
+    original = _store(place).episode(named)
+    act = _policy(policy, make(original.environment, 1), greedy)
+    taken = take_over(original, step, act, seed, f"{named}-from-{step}-{seed}", steps)
+    found = correction(said[0], original, taken, said[1])
+    kept = EpisodeStore(out)
+    if named in kept.ids and kept.episode(named).digest != original.digest:
+        raise DataError(f"{out} holds another episode {named}", "name another folder")
+    kept.append([one for one in (original, taken) if one.id != named or named not in kept.ids])
+    AppendLog(out / "feedback.jsonl").append([found.model_dump(mode="json")])
+    paid = f"{taken.reward_T.sum():.3g} (before {original.reward_T.sum():.3g})"
+    click.echo(f"{safe_text(taken.id)}: {taken.steps:,} steps, paid {paid}, in {out}")

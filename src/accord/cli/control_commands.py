@@ -94,3 +94,35 @@ def control_render(store: Path, out: Path, clips: tuple[str, ...], most: int) ->
     from accord.cli.control import render_episodes
 
     render_episodes(store, out, clips, most)
+
+
+@control.command("take-over")
+@click.argument("store", type=FOLDER)
+@click.argument("episode")
+@click.argument("step", type=click.IntRange(0))
+@click.argument("out", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--policy", required=True, metavar="RUN|FILE", help="Who takes over; random too.")
+@click.option("--greedy", is_flag=True, help="Without the policy's exploration noise.")
+@click.option("--steps", type=click.IntRange(1), help="For so many; else as many as were left.")
+@click.option("--annotator", required=True, help="Who prefers what follows to what was done.")
+@click.option("--question", default="Which of the two clips is better?", show_default=True)
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+@guarded
+def control_take_over(
+    store: Path,
+    episode: str,
+    step: int,
+    out: Path,
+    policy: str,
+    greedy: bool,
+    steps: int | None,
+    annotator: str,
+    question: str,
+    seed: int,
+) -> None:
+    """Go on with an EPISODE of STORE (or of a run) from a STEP by another policy, and keep it as a
+    correction: OUT holds both episodes, and feedback.jsonl that the new one is preferred."""
+    from accord.cli.control import take_over_episode
+
+    said = (question, annotator)
+    take_over_episode(store, episode, step, out, policy, greedy, steps, said, seed)

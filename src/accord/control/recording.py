@@ -78,22 +78,31 @@ class Replayed:
         return self.state == self.observation == self.reward == 0
 
 
-def replay(episode: Episode) -> Replayed:
-    """Take every step of an episode again, from its stored state by its stored action. Raises
-    DataError for an episode without states, or whose physics is not the one at hand; ConfigError as
-    `make` does."""
+def from_states(episode: Episode, steps: slice, limit: int | None = None) -> MujocoBatch:
+    """Environments in the states that these steps of an episode began in; limit: steps after which
+    their time is over. Raises DataError for an episode without states, or whose physics is not the
+    one at hand; ConfigError as `make` does."""
     if episode.state_TS is None:
         check_physics(episode, episode.environment, episode.physics)  # says so
-    batch = make(episode.environment, episode.steps)
+    rows = range(episode.steps)[steps]
+    batch = make(episode.environment, len(rows), limit)
     check_physics(episode, batch.name, batch.physics)
     if not isinstance(batch, MujocoBatch) or episode.state_TS is None:
         raise DataError(
-            f"the state of {episode.environment} cannot be set", "replay an accord: environment"
+            f"the state of {episode.environment} cannot be set", "use an accord: environment"
         )
-    batch.set_states(np.arange(episode.steps), episode.state_TS[:-1])
+    batch.set_states(np.arange(len(rows)), episode.state_TS[rows.start : rows.stop])
+    return batch
+
+
+def replay(episode: Episode) -> Replayed:
+    """Take every step of an episode again, from its stored state by its stored action. Raises as
+    `from_states` does."""
+    batch = from_states(episode, slice(0, episode.steps))
     stepped = batch.step(episode.action_TA)
     states = batch.states()
-    assert states is not None  # they were set
+    assert states is not None
+    assert episode.state_TS is not None  # from_states has looked
     return Replayed(
         episode.steps,
         _apart(states, episode.state_TS[1:]),

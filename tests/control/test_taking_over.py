@@ -1,0 +1,113 @@
+"""Taking over from a moment: the past stays, what follows is another's, and one corrects the other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+pytest.importorskip("gymnasium", reason="the extra control is not installed")
+pytest.importorskip("mujoco", reason="the extra control is not installed")
+
+from click.testing import CliRunner
+
+from accord.cli.main import main
+from accord.control.clip_reward import ClipReward, ClipRewardSettings
+from accord.control.episodes import Episode, EpisodeStore
+from accord.control.making import make
+from accord.control.recording import record, replay
+from accord.control.rollouts import at_random
+from accord.control.taking_over import correction, take_over, these
+from accord.control.watchers import judged_clips
+from accord.errors import DataError
+from accord.feedback.records import parse_line
+
+BATCH = make("accord:Hopper", 1, 30)
+EPISODE = record(BATCH, at_random(BATCH.actions), 1, seed=2).episodes[0]
+ACTIONS = np.random.default_rng(0).uniform(-1, 1, (30, BATCH.actions.numbers))
+
+
+@given(st.integers(0, EPISODE.steps - 1))
+@settings(max_examples=6, deadline=None)
+def test_the_past_is_the_same_to_the_bit_and_the_rest_is_physics(at: int) -> None:
+    taken = take_over(EPISODE, at, these(ACTIONS), 1, "taken")
+    for name, more in (("observation_TO", 1), ("action_TA", 0), ("reward_T", 0), ("state_TS", 1)):
+        mine, theirs = getattr(taken, name), getattr(EPISODE, name)
+        np.testing.assert_array_equal(mine[: at + more], theirs[: at + more], name)
+    np.testing.assert_array_equal(taken.action_TA[at:], ACTIONS[: taken.steps - at])
+    assert taken.steps == EPISODE.steps or taken.terminated_T[-1]
+    assert not (taken.terminated_T & taken.truncated_T).any()
+    assert replay(taken).exact
+    same = take_over(EPISODE, at, these(EPISODE.action_TA[at:]), 1, "same")
+    assert same.digest == EPISODE.digest
+    for name in ("reward_T", "state_TS", "terminated_T", "truncated_T"):
+        np.testing.assert_array_equal(getattr(same, name), getattr(EPISODE, name), name)
+
+
+def test_a_correction_is_learned_from(tmp_path: Path) -> None:
+    taken = take_over(EPISODE, 9, at_random(BATCH.actions), 4, "taken", steps=5)
+    assert taken.steps <= 14
+    assert not taken.truncated_T.any()
+    store = EpisodeStore(tmp_path)
+    store.append([EPISODE, taken])
+    said = correction("Which is better?", EPISODE, taken, "ann", since=4)
+    assert (said.meta["grounds"], said.choice.named()) == ("correction", ["b"])
+    reward = ClipReward(ClipRewardSettings(), BATCH.observation_size, BATCH.actions, 0)
+    judged, left = judged_clips([said], store, reward)
+    assert judged is not None
+    assert not left
+    before, after = (judged.clips_CLI[n] for n in judged.options[0])
+    np.testing.assert_array_equal(before[:5], after[:5])
+    assert judged.said[0][0].options == (1, 0)
+    with pytest.raises(DataError, match="share 9 steps, the clips begin at 10"):
+        correction("Which is better?", EPISODE, taken, "ann", since=10)
+    other = replace(taken, observation_TO=taken.observation_TO + 1)
+    with pytest.raises(DataError, match="do not begin alike"):
+        correction("Which is better?", EPISODE, other, "ann")
+
+
+def without_states() -> Episode:
+    cart = make("CartPole-v1", 1)
+    return record(cart, at_random(cart.actions), 1, seed=2).episodes[0]
+
+
+def test_what_cannot_be_taken_over_is_refused() -> None:
+    act = these(ACTIONS)
+    with pytest.raises(DataError, match="has no states: those of CartPole-v1 cannot be read"):
+        take_over(without_states(), 3, act, 1, "x")
+    with pytest.raises(DataError, match="was made in accord:Hopper by mujoco 0"):
+        take_over(replace(EPISODE, physics="mujoco 0"), 3, act, 1, "x")
+    for at in (-1, EPISODE.steps):
+        with pytest.raises(DataError, match=f"step {at} of episode {EPISODE.id}, which has"):
+            take_over(EPISODE, at, act, 1, "x")
+    with pytest.raises(DataError, match="0 steps to take over for"):
+        take_over(EPISODE, 3, act, 1, "x", steps=0)
+    with pytest.raises(DataError, match="1 actions were given"):
+        take_over(EPISODE, 0, these(ACTIONS[:1]), 1, "x", steps=3)
+    for wrong in (ACTIONS[:, :1], np.full_like(ACTIONS, np.nan)):
+        with pytest.raises(DataError, match=r"(?s)action 0 from step 3 .* finite numbers"):
+            take_over(EPISODE, 3, these(wrong), 1, "x")
+
+
+def test_the_command_keeps_both_episodes_and_what_is_preferred(tmp_path: Path) -> None:
+    EpisodeStore(tmp_path / "old").append([EPISODE])
+    given = ["control", "take-over", str(tmp_path / "old"), EPISODE.id, "5", str(tmp_path / "new")]
+    given += ["--policy", "random", "--annotator", "ann", "--seed"]
+    for seed in ("1", "2"):
+        done = CliRunner().invoke(main, [*given, seed])
+        assert done.exit_code == 0, done.output
+        assert f"{EPISODE.id}-from-5-{seed}:" in done.output
+    again = CliRunner().invoke(main, [*given, "2"])
+    assert "is there already" in again.output
+    store = EpisodeStore(tmp_path / "new")
+    assert store.ids == [EPISODE.id, f"{EPISODE.id}-from-5-1", f"{EPISODE.id}-from-5-2"]
+    assert EpisodeStore(tmp_path / "old").ids == [EPISODE.id]
+    lines = (tmp_path / "new/feedback.jsonl").read_text().splitlines()
+    reward = ClipReward(ClipRewardSettings(), BATCH.observation_size, BATCH.actions, 0)
+    judged, _ = judged_clips([parse_line(line) for line in lines], store, reward)
+    assert judged is not None
+    assert len(judged) == 2
