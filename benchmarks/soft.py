@@ -1,13 +1,14 @@
 """Soft actor-critic against Stable-Baselines3's, from the environment's own reward: mean return of 20
-greedy episodes after as many steps, and steps per CPU-second.
+greedy episodes along the way and after as many steps, and steps per CPU-second.
 
-    python -m benchmarks.soft                                    # Pendulum, 5 seeds of 6,000 steps: about 15 CPU-minutes
+    python -m benchmarks.soft                                    # Pendulum, 5 seeds of 10,000 steps: about 10 CPU-minutes
+    python -m benchmarks.soft --task Hopper --steps 30000 --seeds 1
     python -m benchmarks.soft --seeds 1 --steps 500              # speed alone
 
 Both have networks of two layers of 64, a minibatch of 256, an update a step after 100 steps by chance, a step size
 of 0.001 and 100,000 remembered steps; one environment, one thread. Theirs updates after each step, ours 50 times
 after 50. Each side runs in a process of its own, one after the other for each seed; imports, setting up and the
-evaluation are not counted.
+evaluations, of which there are ten, are not counted.
 """
 
 from __future__ import annotations
@@ -16,22 +17,59 @@ import argparse
 import json
 import math
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from accord.statistics.means import student_mean
 from benchmarks.control import measured, ratio, speeds
 
+if TYPE_CHECKING:
+    from accord.control.rollouts import Act
+
 SIDES = ("ours", "theirs")
 TASKS = {"Pendulum": ("Pendulum-v1", 200), "Hopper": ("Hopper-v5", 1000)}
 """Task -> its id, steps of an episode."""
 EPISODES, EVALUATED = 20, 4
 """Greedy episodes; the seed that they begin by, for both sides alike."""
+LOOKS = 10
+"""Evaluations of a side, evenly along its steps."""
 HIDDEN, RATE, RANDOM, ROLLOUT, BUFFER = 64, 1e-3, 100, 50, 100_000
 
 
-def ours(task: str, seed: int, steps: int) -> dict[str, float]:
+Line = dict[str, Any]
+"""A side's steps, cpu_seconds and `returns`, at each evaluation."""
+
+
+class Watched:
+    """What a side has done: returns along the way, and CPU-seconds without looking."""
+
+    def __init__(self, task: str, steps: int) -> None:
+        self.name, self.length = TASKS[task]
+        self.steps, self.every = 0, max(1, steps // LOOKS)
+        self.returns: list[float] = []
+        self._looked, self._begun = 0.0, time.process_time()
+
+    def at(self, steps: int, act: Callable[[], Act]) -> None:
+        """After so many steps; looks where it is time to."""
+        self.steps = steps
+        if steps < self.every * (len(self.returns) + 1):
+            return
+        from accord.control.evaluation import watch
+
+        begun = time.process_time()
+        gold_N = watch(self.name, act(), EPISODES, self.length, EVALUATED).gold_N
+        self.returns.append(float(gold_N.mean()))
+        self._looked += time.process_time() - begun
+
+    def line(self) -> Line:
+        """For the process that compares."""
+        seconds = time.process_time() - self._begun - self._looked
+        return {"steps": self.steps, "cpu_seconds": seconds, "returns": self.returns}
+
+
+def ours(task: str, seed: int, steps: int) -> Line:
     """`control.sac`."""
     from accord.control.making import make
     from accord.control.rollouts import Walker
@@ -47,18 +85,20 @@ def ours(task: str, seed: int, steps: int) -> dict[str, float]:
     learner = Sac(settings, size, form, rollouts, derive_seed(seed, "policy"))
     walker = Walker(environments)
     walker.begin(generator(seed, "begin"))
-    begun = time.process_time()
+    watched = Watched(task, rollouts * ROLLOUT)
     for number in range(rollouts):
         rng = generator(seed, "rollout", number)
         walked = walker.walk(learner.behaviour(), ROLLOUT, rng)
         learner.learn(walked, walked.reward_TN)
-    return told(task, rollouts * ROLLOUT, time.process_time() - begun, learner.actor(greedy=True))
+        watched.at((number + 1) * ROLLOUT, lambda: learner.actor(greedy=True))
+    return watched.line()
 
 
-def theirs(task: str, seed: int, steps: int) -> dict[str, float]:
+def theirs(task: str, seed: int, steps: int) -> Line:
     """Stable-Baselines3's SAC."""
     import gymnasium
     from stable_baselines3 import SAC
+    from stable_baselines3.common.callbacks import BaseCallback
 
     from accord.control.leaving import sb3_policy
     from accord.control.making import make
@@ -68,38 +108,51 @@ def theirs(task: str, seed: int, steps: int) -> dict[str, float]:
         "MlpPolicy", gymnasium.make(name), policy_kwargs={"net_arch": [HIDDEN, HIDDEN]},
         learning_rate=RATE, learning_starts=RANDOM, buffer_size=BUFFER, seed=seed, device="cpu",
     )  # fmt: skip
-    begun = time.process_time()
-    model.learn(steps)
-    seconds = time.process_time() - begun
-    return told(task, model.num_timesteps, seconds, sb3_policy(model, make(name, 1).actions, True))
+    form = make(name, 1).actions
+    watched = Watched(task, steps)
+
+    class Look(BaseCallback):
+        def _on_step(self) -> bool:
+            return True
+
+        def _on_rollout_start(self) -> None:  # after the updates of the steps before
+            watched.at(self.num_timesteps, lambda: sb3_policy(self.model, form, greedy=True))
+
+    model.learn(steps, callback=Look())
+    watched.at(model.num_timesteps, lambda: sb3_policy(model, form, greedy=True))
+    return watched.line()
 
 
-def told(task: str, steps: int, seconds: float, act: Any) -> dict[str, float]:
-    """A side's line."""
-    from accord.control.evaluation import watch
-
-    name, length = TASKS[task]
-    gold_N = watch(name, act, EPISODES, length, EVALUATED).gold_N
-    return {"steps": steps, "cpu_seconds": seconds, "return": float(gold_N.mean())}
-
-
-def compared(found: dict[str, list[dict[str, float]]]) -> list[str]:
+def compared(found: dict[str, list[Line]]) -> list[str]:
     """What follows, in lines: as good means no worse than theirs by one pooled deviation."""
-    mine, other = ([one["return"] for one in found[side]] for side in SIDES)
     lines = []
-    for side, returns in zip(SIDES, (mine, other), strict=True):
-        mean = student_mean(returns) if len(returns) > 1 and np.ptp(returns) else None
-        bounds = "" if mean is None else f" [{mean.low:.0f}, {mean.high:.0f}]"
-        lines.append(f"{side}: mean return {np.mean(returns):.0f}{bounds}, {len(returns)} seeds")
-    if len(mine) > 1:
-        deviation = math.sqrt((np.var(mine, ddof=1) + np.var(other, ddof=1)) / 2)
-        gap = float(np.mean(mine) - np.mean(other))
-        held = "is" if gap >= -deviation else "is not"
-        lines.append(
-            f"ours less theirs {gap:+.0f}, pooled deviation {deviation:.0f}: {held} as good"
-        )
+    for what, of in (("at the end", _last), ("on average along the way", _along)):
+        sides = {side: [of(one) for one in found[side]] for side in SIDES}
+        for side, returns in sides.items():
+            mean = student_mean(returns) if len(returns) > 1 and np.ptp(returns) else None
+            bounds = "" if mean is None else f" [{mean.low:.0f}, {mean.high:.0f}]"
+            lines.append(f"{side}: {np.mean(returns):.0f}{bounds} {what}, {len(returns)} seeds")
+        mine, other = sides.values()
+        if len(mine) > 1:
+            deviation = math.sqrt((np.var(mine, ddof=1) + np.var(other, ddof=1)) / 2)
+            gap = float(np.mean(mine) - np.mean(other))
+            held = "is" if gap >= -deviation else "is not"
+            lines.append(
+                f"ours less theirs {gap:+.0f}, pooled deviation {deviation:.0f}: {held} as good"
+            )
+    for side in SIDES:
+        means = np.mean([one["returns"] for one in found[side]], axis=0)
+        lines.append(f"{side}, mean at each tenth: " + " ".join(f"{one:.0f}" for one in means))
     speed = speeds(found["ours"], found["theirs"])
     return [*lines, f"ours takes {ratio(speed)} times the steps per CPU-second"]
+
+
+def _last(line: Line) -> float:
+    return float(line["returns"][-1])
+
+
+def _along(line: Line) -> float:
+    return float(np.mean(line["returns"]))
 
 
 def main() -> None:
@@ -108,7 +161,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--task", choices=list(TASKS), default="Pendulum")
-    parser.add_argument("--steps", type=int, default=6000, help="of a side")
+    parser.add_argument("--steps", type=int, default=10_000, help="of a side")
     parser.add_argument("--seeds", type=int, default=5, help="how many")
     parser.add_argument(
         "--side", choices=SIDES, help="one side alone, of the seed that --seeds names"
@@ -121,13 +174,13 @@ def main() -> None:
         side = ours if options.side == "ours" else theirs
         print(json.dumps(side(options.task, options.seeds, options.steps)))
         return
-    found: dict[str, list[dict[str, float]]] = {side: [] for side in SIDES}
+    found: dict[str, list[Line]] = {side: [] for side in SIDES}
     for seed in range(options.seeds):
         for side in SIDES:
             line = measured(side, options, seed, "benchmarks.soft")
             found[side].append(line)
             pace = line["steps"] / line["cpu_seconds"]
-            said = f"{pace:,.0f} steps per CPU-second, return {line['return']:,.0f}"
+            said = f"{pace:,.0f} steps per CPU-second, return {_last(line):,.0f}"
             print(f"{options.task}, seed {seed}, {side}: {said}", flush=True)
     print("\n".join(compared(found)))
 

@@ -51,16 +51,19 @@ def test_every_side_runs(side: str) -> None:
 def test_soft_actor_critics_are_compared_by_their_spread() -> None:
     """As good: no worse by one pooled deviation."""
 
-    def sides(*returns: float) -> list[dict[str, float]]:
-        return [{"steps": 100, "cpu_seconds": 1.0, "return": one} for one in returns]
+    def sides(*returns: float) -> list[soft.Line]:
+        return [{"steps": 100, "cpu_seconds": 1.0, "returns": [-900.0, r]} for r in returns]
 
     faster = [row | {"cpu_seconds": 0.5} for row in sides(-200.0, -220.0)]
     lines = soft.compared({"ours": faster, "theirs": sides(-190.0, -210.0)})
-    assert lines[0].startswith("ours: mean return -210 [")
+    assert lines[0].startswith("ours: -210 [")
     assert lines[2] == "ours less theirs -10, pooled deviation 14: is as good"
-    assert lines[3].startswith("ours takes 2.00 ")
+    assert lines[3].startswith("ours: -555 [")
+    assert lines[5] == "ours less theirs -5, pooled deviation 7: is as good"
+    assert lines[6] == "ours, mean at each tenth: -900 -210"
+    assert lines[8].startswith("ours takes 2.00 ")
     worse = soft.compared({"ours": sides(-200.0, -240.0), "theirs": sides(-190.0, -190.0)})
-    assert worse[1] == "theirs: mean return -190, 2 seeds"
+    assert worse[1] == "theirs: -190 at the end, 2 seeds"
     assert worse[2].endswith("is not as good")
 
 
@@ -73,4 +76,5 @@ def test_every_soft_actor_critic_runs(side: str) -> None:
     options = type("Options", (), {"task": "Pendulum", "steps": 150})()
     found = control.measured(side, options, 1, "benchmarks.soft")
     assert found["steps"] == 150
-    assert -2000 < found["return"] < 0
+    assert len(found["returns"]) == (3 if side == "ours" else soft.LOOKS)
+    assert all(-2000 < one < 0 for one in found["returns"])

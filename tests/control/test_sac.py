@@ -14,7 +14,7 @@ from torch.distributions.transforms import TanhTransform
 
 from accord.control.environments import ActionForm
 from accord.control.recent import RecentWalk
-from accord.control.replay import ReplayBuffer, novelty
+from accord.control.replay import Remembered, ReplayBuffer, novelty
 from accord.control.rollouts import Steps, at_random, joined
 from accord.control.sac import (
     Sac,
@@ -258,6 +258,59 @@ def test_values_begin_anew_when_it_has_explored() -> None:
     learned = learner.values
     taught(learner, 3, 4)
     assert learner.values is learned
+
+
+def test_updates_are_those_of_stable_baselines3() -> None:
+    """From its weights, on the same steps and random numbers, three updates lead to its weights; its
+    density adds 1e-6 under the logarithm."""
+    gymnasium = pytest.importorskip("gymnasium", reason="gymnasium is not installed")
+    sb3 = pytest.importorskip("stable_baselines3", reason="stable-baselines3 is not installed")
+    from stable_baselines3.common.buffers import ReplayBufferSamples
+    from stable_baselines3.common.logger import Logger
+
+    learner = Sac(SMALL, 3, ActionForm("box", 1, np.array([-2.0]), np.array([2.0])), 1, 1)
+    model = sb3.SAC(
+        "MlpPolicy", gymnasium.make("Pendulum-v1"), policy_kwargs={"net_arch": [16, 16]}, seed=3,
+        learning_rate=SMALL.learning_rate, device="cpu", buffer_size=10,
+    )  # fmt: skip
+    model.set_logger(Logger(None, []))
+
+    def theirs() -> list[torch.Tensor]:
+        """In the order of ours: layers' weights and biases of the policy, of both values, of both
+        slow ones."""
+        actor = model.actor
+        deep = [actor.latent_pi[0], actor.latent_pi[2]]
+        found = [part for layer in deep for part in (layer.weight, layer.bias)]
+        found += [torch.cat([getattr(actor.mu, name), getattr(actor.log_std, name)])
+                  for name in ("weight", "bias")]  # fmt: skip
+        for critic in (model.critic, model.critic_target):
+            nets = [[one[0], one[2], one[4]] for one in critic.q_networks]
+            layers = list(zip(*nets, strict=True))
+            found += [torch.stack([one.weight.T for one in both]) for both in layers]
+            found += [torch.stack([one.bias[None] for one in both]) for both in layers]
+        return found
+
+    ours = [*learner.model.parameters(), *learner.values.parameters(), *learner.slow.parameters()]
+    with torch.no_grad():
+        for mine, its in zip(ours, theirs(), strict=True):
+            mine.copy_(its)
+    before = [p.detach().clone() for p in ours]
+    rng = np.random.default_rng(0)
+    for update in range(3):
+        seen, then = (torch.tensor(rng.normal(size=(32, 3)), dtype=torch.float32) for _ in range(2))
+        action = torch.tensor(rng.uniform(-1, 1, (32, 1)), dtype=torch.float32)
+        reward, over = (torch.tensor(rng.normal(size=32) > 0.5).float() for _ in range(2))
+        torch.manual_seed(update)
+        now, after = (torch.normal(torch.zeros(32, 1), torch.ones(32, 1)) for _ in range(2))
+        learner._update(Remembered(seen, 2 * action, then, reward, over), torch.stack([after, now]))
+        batch = ReplayBufferSamples(seen, action, then, over[:, None], reward[:, None])
+        model.replay_buffer.sample = lambda *_, batch=batch, **__: batch
+        torch.manual_seed(update)
+        model.train(1, 32)
+    for mine, its, once in zip(ours, theirs(), before, strict=True):
+        torch.testing.assert_close(mine, its, rtol=0, atol=2e-5)
+        assert (mine - once).abs().max() > 1e-5
+    assert learner.log_alpha.item() == pytest.approx(model.log_ent_coef.item(), abs=2e-5)
 
 
 def test_actions_are_within_their_bounds_and_by_chance_at_first() -> None:

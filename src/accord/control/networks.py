@@ -101,17 +101,28 @@ class SmallNet(nn.Module):
 
 class StackedNet(nn.Module):
     """`members` networks with weights of their own, run as one: a number for each row of each.
-    Leaky ReLU with slope 0.01, as Christiano et al. 2017 have it (appendix A.1)."""
+    Leaky ReLU; its slope below 0 is 0.01 in Christiano et al. 2017 (appendix A.1)."""
 
-    def __init__(self, size: int, hidden: int, layers: int, members: int, seed: int) -> None:
+    def __init__(
+        self,
+        size: int,
+        hidden: int,
+        layers: int,
+        members: int,
+        seed: int,
+        variance: float = 2.0,
+        slope: float = 0.01,
+    ) -> None:
+        """variance: of the weights, over the numbers that enter; slope: of what is below 0."""
         super().__init__()
+        self.slope = slope
         sizes = [size, *[hidden] * layers, 1]
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
         for number, (a, b) in enumerate(pairwise(sizes)):
             drawn = []
             for member in range(members):
                 own = torch.Generator().manual_seed(derive_seed(seed, "member", member, number))
-                drawn.append(torch.randn(a, b, generator=own) * (2 / a) ** 0.5)
+                drawn.append(torch.randn(a, b, generator=own) * (variance / a) ** 0.5)
             self.weights.append(nn.Parameter(torch.stack(drawn)))
             self.biases.append(nn.Parameter(torch.zeros(members, 1, b)))
 
@@ -120,5 +131,5 @@ class StackedNet(nn.Module):
         members = len(self.weights[0])
         h = x_BI if x_BI.ndim == 3 else x_BI.expand(members, *x_BI.shape)
         for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
-            h = nn.functional.leaky_relu(torch.baddbmm(bias, h, weight), 0.01)
+            h = nn.functional.leaky_relu(torch.baddbmm(bias, h, weight), self.slope)
         return torch.baddbmm(self.biases[-1], h, self.weights[-1])[..., 0]

@@ -42,6 +42,9 @@ from accord.validation import Unit
 
 LOG_DEVIATION = (-20.0, 2.0)
 """Bounds of the policy's log-deviation, as in the authors' program."""
+VALUE_VARIANCE = 1 / 3
+"""Weights of the values are as spread as torch's own layers begin: the values then begin near 0.
+With six times as much, what Pendulum had learned fell back again and again."""
 
 
 class SacSettings(SmallNetOptimizer):
@@ -200,7 +203,7 @@ class Sac:
 
     def _new_values(self) -> None:
         own = derive_seed(self.seed, "values", self.begun)
-        self.values = StackedNet(self._size, self.settings.hidden, 2, 2, own)
+        self.values = StackedNet(self._size, self.settings.hidden, 2, 2, own, VALUE_VARIANCE, 0.0)
         self.slow = copy.deepcopy(self.values).requires_grad_(False)
         self._values = Optimizer(self.values.parameters(), self.settings, self._total)
 
