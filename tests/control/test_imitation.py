@@ -3,7 +3,10 @@ learner goes, horizons, and demonstrations that cannot be used."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +15,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accord.control.adversarial import (
-    AdversarialLearning,
-    AirlNet,
-    DiscriminatorSettings,
-    imitation_reward,
-    shaped_f,
-    told_apart,
-)
+from accord.control.adversarial import AdversarialLearning
 from accord.control.cloning import CloningSettings, DaggerSettings, clone, dagger
 from accord.control.demonstrations import (
     ShownSteps,
@@ -28,13 +24,24 @@ from accord.control.demonstrations import (
     read_demonstrations,
     shown_steps,
 )
+from accord.control.discriminators import (
+    Adversary,
+    AirlNet,
+    DiscriminatorSettings,
+    imitation_reward,
+    shaped_f,
+    told_apart,
+)
 from accord.control.environments import ActionForm
 from accord.control.episodes import Episode, EpisodeStore
+from accord.control.leaving import LearnedReward, saved_reward
 from accord.control.making import make
 from accord.control.ppo import VectorPpo, VectorPpoSettings
 from accord.control.recording import record
 from accord.control.rollouts import at_random
+from accord.control.saving import save_arrays, saved_head
 from accord.errors import ConfigError, DataError, RunError
+from accord.learning.session import LocalSession, State
 from accord.statistics.intervals import Array
 from real_data import shared_data
 
@@ -154,17 +161,29 @@ def test_dagger_asks_in_every_step_and_the_experts_share_falls() -> None:
 
 
 # --- adversaries ----------------------------------------------------------------------------------
-@pytest.mark.parametrize("kind", ["gail", "airl"])
-def test_the_discriminator_tells_the_experts_steps_apart(kind: str) -> None:
+BOTH: list[Adversary] = ["gail", "airl"]
+
+
+def adversarial(
+    kind: Adversary, updates: int = 3, where: str = "CartPole-v1"
+) -> AdversarialLearning:
     """From an expert who always pushes to one side, which an untrained policy does not."""
-    env = make("CartPole-v1", 4, 20, absorb=True)
-    pushes = record(env, lambda seen, rng: (np.ones((len(seen), 1)), np.zeros(len(seen))), 4, 0)
-    told: list[dict[str, float]] = []
-    learning = AdversarialLearning(
-        kind, env, shown_steps(pushes.episodes),  # type: ignore[arg-type]
-        DiscriminatorSettings(updates=30, minibatch=64), POLICY, 400, 1,
-    )  # fmt: skip
-    learning.run(lambda number, total, values: told.append(values))
+    absorb = where == "CartPole-v1"
+    env = make(where, 4, 20 if absorb else 30, not absorb, absorb=absorb)
+
+    def pushes(seen: Array, rng: np.random.Generator) -> tuple[Array, Array]:
+        return np.ones((len(seen), env.actions.numbers)), np.zeros(len(seen))
+
+    shown = shown_steps(record(env, pushes, 4, 0).episodes)
+    settings = DiscriminatorSettings(updates=updates, minibatch=64)
+    return AdversarialLearning(kind, env, shown, settings, POLICY, 400, 1)
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_the_discriminator_tells_the_experts_steps_apart(kind: Adversary) -> None:
+    learning, session = adversarial(kind, 30), LocalSession()
+    learning.run(session)
+    told = session.history
     assert learning.environment_steps == 400
     assert len(told) == 5
     assert told[0]["told_apart"] > 0.55
@@ -172,6 +191,93 @@ def test_the_discriminator_tells_the_experts_steps_apart(kind: str) -> None:
     seen = np.zeros((50, 4))
     act, _ = learning.learner.actor()(seen, np.random.default_rng(0))
     assert act.mean() > 0.5
+
+
+class Kept(LocalSession):
+    """Keeps the state after a step, and may start from another's."""
+
+    def __init__(self, at: int, state: State | None = None) -> None:
+        super().__init__(state)
+        self.at, self.states = at, dict[int, State]()
+
+    def end_step(
+        self, step: int, total: int, values: Mapping[str, float], state: Callable[[], State],
+        where: str = "",
+    ) -> None:  # fmt: skip
+        super().end_step(step, total, values, state, where)
+        if step in (self.at, total):
+            self.states[step] = deepcopy(state())
+
+
+def bits(state: State) -> bytes:
+    """Of all that a state holds."""
+    place = BytesIO()
+    torch.save(state, place)
+    return place.getvalue()
+
+
+@pytest.mark.parametrize("where", ["CartPole-v1", "accord:HalfCheetah"])
+@pytest.mark.parametrize("kind", BOTH)
+def test_a_resumed_adversary_is_the_same_to_the_bit(kind: Adversary, where: str) -> None:
+    """Where a state can be set in the middle of episodes; elsewhere between them."""
+    if where.startswith("accord:"):
+        pytest.importorskip("mujoco", reason="mujoco is not installed")
+    whole = Kept(3)
+    adversarial(kind, where=where).run(whole)
+    again = Kept(3, whole.states[3])
+    adversarial(kind, where=where).run(again)
+    assert [row["environment_steps"] for row in again.history] == [320, 400]
+    assert again.history == whole.history[3:]
+    assert bits(again.states[5]) == bits(whole.states[5])
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_airls_reward_is_its_g_wherever_it_is_used(alone: bool, tmp_path: Path) -> None:
+    """Saved, loaded, and paid by an environment of Gymnasium's."""
+    import gymnasium
+
+    learning = adversarial("airl")
+    learning.run(LocalSession())
+    if alone:
+        own = learning.settings.changed(state_only=True)
+        learning = AdversarialLearning(
+            "airl", learning.environments, learning.shown, own, POLICY, 80, 1
+        )
+        learning.run(LocalSession())
+    reward, path = learning.learned_reward(), tmp_path / "reward.safetensors"
+    head = saved_head("reward", learning.environments, "airl", learning.settings, {})
+    save_arrays(path, reward.arrays(), head)
+    rng = np.random.default_rng(0)
+    seen, then = rng.normal(size=(2, 6, 4))
+    done, on = rng.integers(2, size=(6, 1)).astype(float), np.zeros(6)
+    steps = ShownSteps(seen, done, then, on == 1, np.zeros(1))
+    net = learning.net
+    assert isinstance(net, AirlNet)
+    with torch.no_grad():
+        f_S = net(*learning._read(steps))
+        scaled = [
+            torch.tensor(learning._scale.scaled(one), dtype=torch.float32) for one in (seen, then)
+        ]
+        h_S, next_S = (net.h(one)[:, 0] for one in scaled)
+    wanted = (f_S - POLICY.gamma * next_S + h_S).numpy()
+    loaded = saved_reward(path, 4, learning.form)
+    for one in (reward, loaded):
+        paid = one.rewards(one.inputs(seen, done, then))
+        np.testing.assert_allclose(paid, wanted, atol=1e-5)
+    other = loaded.rewards(loaded.inputs(seen, 1 - done, then))
+    assert (np.abs(other - wanted).max() < 1e-5) == alone
+    env = LearnedReward(gymnasium.make("CartPole-v1"), path)
+    first, _ = env.reset(seed=1)
+    _, paid_now, _, _, info = env.step(1)
+    expected = loaded.rewards(
+        loaded.inputs(first[None].astype(float), np.array([[1.0]]), first[None])
+    )
+    assert paid_now == pytest.approx(expected[0], abs=1e-5)
+    assert info["paid"] == 1
+    with pytest.raises(ConfigError, match="learned in CartPole-v1"):
+        saved_reward(path, 3, learning.form)
+    with pytest.raises(ConfigError, match="gail learns no reward"):
+        adversarial("gail").learned_reward()
 
 
 # --- horizons -------------------------------------------------------------------------------------
@@ -195,7 +301,7 @@ def test_an_episode_that_ends_early_all_the_same_stops_the_learning() -> None:
     pushes = shown_steps([episode(steps=20)])
     learning = AdversarialLearning("gail", env, pushes, DiscriminatorSettings(), POLICY, 400, 1)
     with pytest.raises(RunError, match="CartPole-v1 ended an episode before its time"):
-        learning.run()
+        learning.run(LocalSession())
 
 
 def test_a_fixed_horizon_is_checked_before_anything_is_learned() -> None:

@@ -7,14 +7,20 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from test_runs_label_world import run
 
+from accord.control.episodes import EpisodeStore
+from accord.control.making import make
+from accord.control.recording import record
 from accord.control.saving import read_saved
 from accord.errors import AccordError, ConfigError, DataError
 from accord.runs import recipe as recipes
 from accord.runs import runner
 from accord.runs.context import StageProgress
+from accord.statistics.intervals import Array
+from forked import Accord, accord
 
 pytest.importorskip("gymnasium", reason="the extra control brings it")
 SMALL = {
@@ -64,6 +70,41 @@ def test_every_method_is_measured_from_the_same_demonstrations(tmp_path: Path) -
     )
     again, first = json.loads((folder / "result.json").read_bytes()), json.loads(before)
     assert again["values"] == first["values"]  # the method it was in is begun again, to the bit
+
+
+@pytest.mark.slow
+def test_an_adversary_that_is_killed_goes_on_and_ends_as_one_that_was_not(tmp_path: Path) -> None:
+    """By SIGKILL after its first checkpoint; policy, reward and what is measured, to the bit."""
+    env = make("CartPole-v1", 2, 40, absorb=True)
+
+    def upright(seen: Array, rng: np.random.Generator) -> tuple[Array, Array]:
+        return (seen[:, 2:3] + seen[:, 3:4] > 0).astype(float), np.zeros(len(seen))
+
+    EpisodeStore(tmp_path / "shown").append(record(env, upright, 2, 0).episodes)
+    stage = {
+        "kind": "imitate", "environment": "CartPole-v1", "horizon": "absorb", "shown": [1, 2],
+        "demonstrations": str(tmp_path / "shown"), "methods": ["airl"], "steps": 1920,
+        "evaluation": 4, "checkpoints": {"every_steps": 1}, **FEW,
+        "discriminator": {"updates": 2, "minibatch": 32},
+    }  # fmt: skip
+    path = tmp_path / "small.yaml"
+    path.write_text(json.dumps({"name": "s", "threads": 1, "stages": {"imitation": stage}}))
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    accord("run", str(path), "--out", str(whole))
+    loop = killed / "stages/01-imitation/learning/airl-1/checkpoints"
+    Accord("run", str(path), "--out", str(killed)).kill_when(
+        lambda: (loop / "step-00000003").exists()
+    )
+    assert "continuing after step" in accord("run", "--resume", str(killed))
+    folder = Path("stages/01-imitation")
+    names = ["measured.jsonl", *(f"{kind}/airl-{n}.safetensors" for kind in ("policies", "rewards")
+                                 for n in (1, 2))]  # fmt: skip
+    for name in names:
+        assert (killed / folder / name).read_bytes() == (whole / folder / name).read_bytes(), name
+    artefacts = json.loads((killed / folder / "result.json").read_text())["artefacts"]
+    assert artefacts["reward"] == "rewards/airl-2.safetensors"
+    assert not list((killed / folder).glob("learning/*/checkpoints"))
+    assert (killed / folder / "learning/airl-2/metrics.jsonl").exists()
 
 
 def imitating(tmp_path: Path, **settings: Any) -> None:

@@ -21,112 +21,32 @@ Suffixes: S steps, I numbers of an input, O of an observation, T, N as in rollou
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Literal
+from functools import partial
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor, nn
-from torch.nn.functional import logsigmoid
 
 from accord.control.demonstrations import ShownSteps, walked_steps
+from accord.control.discriminators import (
+    Adversary,
+    AirlNet,
+    AirlReward,
+    DiscriminatorSettings,
+    GailNet,
+    imitation_reward,
+    told_apart,
+)
 from accord.control.environments import ActionForm, EnvironmentBatch
-from accord.control.networks import SmallNet, SmallNetOptimizer, aligned, without_denormals
+from accord.control.networks import aligned, without_denormals
 from accord.control.ppo import VectorPpo, VectorPpoSettings
 from accord.control.rollouts import Steps, Walker
 from accord.control.running import RunningScale
-from accord.errors import RunError
-from accord.learning.optimizer import Optimizer
-from accord.learning.settings import Steps as StepCount
+from accord.errors import ConfigError, RunError
+from accord.learning.optimizer import Optimizer, load_trainable, trainable_state
+from accord.learning.session import Session, State
 from accord.seeds import derive_seed, generator
 from accord.statistics.intervals import Array
-from accord.validation import Unit
-
-ImitationReward = Literal["positive", "negative", "log_odds"]
-Adversary = Literal["gail", "airl"]
-
-
-class DiscriminatorSettings(SmallNetOptimizer):
-    """What tells the expert's steps from the learner's."""
-
-    weight_decay: float = Field(0.1, ge=0, description="Decay of weights, per unit of step size.")
-    hidden: Annotated[int, Unit("units")] = Field(64, ge=1, description="Units of both layers.")
-    updates: Annotated[int, Unit("updates")] = Field(
-        10, ge=1, description="Updates after each rollout."
-    )
-    minibatch: StepCount = Field(
-        256, ge=1, description="Steps of the expert per update, and as many of the learner."
-    )
-    gradient_penalty: float = Field(
-        1.0,
-        ge=0,
-        description=(
-            "Weight of (|slope| - 1)² of the logit between steps of the expert and of the learner"
-            " (Gulrajani et al. 2017); 0: none."
-        ),
-    )
-    reward: ImitationReward = Field(
-        "positive",
-        description=(
-            "What GAIL pays; positive: -log(1 - D), as published; negative: log D; log_odds: their"
-            " sum. AIRL's is log_odds."
-        ),
-    )
-    state_only: bool = Field(
-        False, description="AIRL's g sees the state alone, and not what is done there."
-    )
-
-
-# --- the formulas ---------------------------------------------------------------------------------
-def shaped_f(g_S: Tensor, h_S: Tensor, next_h_S: Tensor, gamma: float) -> Tensor:
-    """AIRL's f = g + gamma h(s') - h(s): [S]. next_h_S: 0 where the task ended the episode."""
-    return g_S + gamma * next_h_S - h_S
-
-
-def told_apart(expert_S: Tensor, learner_S: Tensor) -> Tensor:
-    """The discriminator's loss, -E_expert log D - E_learner log(1 - D), of its logits."""
-    return -logsigmoid(expert_S).mean() - logsigmoid(-learner_S).mean()
-
-
-def imitation_reward(logit: Array, kind: ImitationReward) -> Array:
-    """What a step pays, by its logit."""
-    if kind == "positive":
-        return np.logaddexp(0.0, logit)
-    if kind == "negative":
-        return -np.logaddexp(0.0, -logit)
-    return logit
-
-
-# --- discriminators -------------------------------------------------------------------------------
-class GailNet(nn.Module):
-    """A logit of (s, a)."""
-
-    def __init__(self, observation: int, actions: int, hidden: int, seed: int) -> None:
-        super().__init__()
-        self.logit = SmallNet([observation + actions, hidden, hidden, 1], 1.0, seed)
-
-    def forward(self, seen_SO: Tensor, done_SA: Tensor, next_SO: Tensor, on_S: Tensor) -> Tensor:
-        out: Tensor = self.logit(torch.cat([seen_SO, done_SA], -1))[:, 0]
-        return out
-
-
-class AirlNet(nn.Module):
-    """f of (s, a, s'); on_S: 0 where the task ended the episode after the step."""
-
-    def __init__(
-        self, observation: int, actions: int, hidden: int, gamma: float, alone: bool, seed: int
-    ) -> None:
-        """alone: g sees the state alone."""
-        super().__init__()
-        self.gamma, self.alone = gamma, alone
-        size = observation if alone else observation + actions
-        self.g = SmallNet([size, hidden, hidden, 1], 1.0, derive_seed(seed, "g"))
-        self.h = SmallNet([observation, hidden, hidden, 1], 1.0, derive_seed(seed, "h"))
-
-    def forward(self, seen_SO: Tensor, done_SA: Tensor, next_SO: Tensor, on_S: Tensor) -> Tensor:
-        read_SI = seen_SO if self.alone else torch.cat([seen_SO, done_SA], -1)
-        next_S = self.h(next_SO)[:, 0] * on_S
-        return shaped_f(self.g(read_SI)[:, 0], self.h(seen_SO)[:, 0], next_S, self.gamma)
 
 
 class AdversarialLearning:
@@ -143,13 +63,14 @@ class AdversarialLearning:
         steps: int,
         seed: int,
         may_end: bool = False,
+        say: Callable[[str], None] = lambda _: None,
     ) -> None:
         """steps: of all environments together, in whole rollouts. environments: as many as the
         policy's settings say; may_end: an episode of theirs may end before its time."""
         self.kind, self.environments, self.shown = kind, environments, shown
         self.settings, self.seed, self.environment_steps = settings, seed, 0
         self.form: ActionForm = environments.actions
-        self._may_end = may_end
+        self._may_end, self._say = may_end, say
         size = environments.observation_size
         self.rollouts = max(1, steps // (policy.rollout * policy.environments))
         self.learner = VectorPpo(
@@ -169,13 +90,17 @@ class AdversarialLearning:
         self._scale = RunningScale(size)
         self._walker = Walker(environments)
 
-    def run(self, note: Callable[[int, int, dict[str, float]], None] = lambda *_: None) -> None:
-        """From the first rollout to the last. note: called after each with its number, how many
-        there are, and what was measured. Raises RunError for what is not finite, and for an episode
-        that ended before its time."""
-        self._walker.begin(generator(self.seed, "begin"))
-        for number in range(self.rollouts):
+    def run(self, session: Session) -> None:
+        """From where the session's last checkpoint was to the last rollout. Raises RunError for
+        what is not finite, and for an episode that ended before its time."""
+        state = session.restore()
+        done = 0 if state is None else self._load(state)
+        if state is None:
+            self._walker.begin(generator(self.seed, "begin"))
+        for number in range(done, self.rollouts):
             rng = generator(self.seed, "rollout", number)
+            if self._between_episodes():
+                self._walker.begin(rng)
             steps = self._walker.walk(self.learner.actor(), self.learner.settings.rollout, rng)
             self.environment_steps += steps.size
             if steps.terminated_TN.any() and not self._may_end:
@@ -196,7 +121,13 @@ class AdversarialLearning:
                 )
             told |= self.learner.learn(steps, reward_TN)
             told |= {"reward_step": float(reward_TN.mean()), "gold_step": steps.reward_TN.mean()}
-            note(number + 1, self.rollouts, told)
+            told |= {"environment_steps": float(self.environment_steps)}
+            session.end_step(number + 1, self.rollouts, told, partial(self._state, number + 1))
+
+    def _between_episodes(self) -> bool:
+        """Whether everything begins again, in environments whose state cannot be set: it then
+        begins as it would after a checkpoint."""
+        return not self._walker.elapsed_N.any() and self.environments.memory() is None
 
     def rewards(self, steps: Steps) -> Array:
         """What the policy learns from: [T, N]."""
@@ -262,3 +193,39 @@ class AdversarialLearning:
         with torch.no_grad():
             seen_SO = aligned(self.learner.seen.scaled(steps.seen_SO))
             return self.learner.model.log_p(seen_SO, aligned(steps.action_SA))[0]
+
+    # --- checkpoints ------------------------------------------------------------------------------
+    def _state(self, done: int) -> State:
+        return {
+            "done": done,
+            "learner": self.learner.state(),
+            "net": trainable_state(self.net),
+            "optimizer": self.optimizer.state(),
+            "scale": self._scale.state(),
+            "walker": self._walker.state(),
+            "environment_steps": self.environment_steps,
+        }
+
+    def _load(self, state: State) -> int:
+        done = int(state["done"])
+        self.learner.load(state["learner"])
+        load_trainable(self.net, state["net"])
+        self.optimizer.load(state["optimizer"])
+        self._scale.load(state["scale"])
+        self.environment_steps = int(state["environment_steps"])
+        if not self._walker.load(state["walker"]):
+            if any(state["walker"]["elapsed"]):
+                self._say(
+                    f"the state of {self.environments.name} cannot be set: new episodes begin"
+                )
+            self._walker.begin(generator(self.seed, "begin again", done))
+        return done
+
+    def learned_reward(self) -> AirlReward:
+        """What AIRL learned to be paid: g, without the potential. Raises ConfigError for GAIL."""
+        if not isinstance(self.net, AirlNet):
+            raise ConfigError(
+                "gail learns no reward: what it pays tells the present policy from the expert's",
+                "use airl",
+            )
+        return AirlReward(self.net.g, self._scale, self.form, self.settings.state_only)

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -322,7 +321,6 @@ class ClipLearning:
 
     # --- checkpoints ------------------------------------------------------------------------------
     def _state(self, done: int) -> State:
-        memory = self.environments.memory()
         return {
             "done": done,
             "learner": self.learner.state(),
@@ -334,10 +332,7 @@ class ClipLearning:
             "blocks": self.store.blocks,
             "records": len(self._log.rows),
             "heard": 0 if self._hearing is None else self._hearing.learned,
-            "elapsed": self._walker.elapsed_N.tolist(),
-            "environments": None
-            if memory is None
-            else {name: torch.from_numpy(array) for name, array in memory.items()},
+            "walker": self._walker.state(),
         }
 
     def _load(self, state: State) -> int:
@@ -351,15 +346,12 @@ class ClipLearning:
         self._forget(state["blocks"], state["records"])
         if self._hearing is not None:
             self._hearing.learned = int(state["heard"])
-        memory: dict[str, Any] | None = state["environments"]
-        if memory is None:
+        if self._walker.load(state["walker"]):
+            self._recent.load(state["recent"])
+        else:
             self.say(f"the state of {self.settings.environment} cannot be set: new episodes begin")
             elsewhere = self.settings.begins_elsewhere(done)
             self._walker.begin(generator(self.seed, "begin again", done), elsewhere)
-        else:
-            self._recent.load(state["recent"])
-            self.environments.recall({name: one.numpy() for name, one in memory.items()})
-            self._walker.elapsed_N = np.array(state["elapsed"], dtype=np.int64)
         return done
 
     def _forget(self, blocks: int = 0, records: int = 0) -> None:

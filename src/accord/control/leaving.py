@@ -10,12 +10,13 @@ Suffixes: N environments, O numbers of an observation, A of an action.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 
 from accord.control.clip_reward import ClipReward, ClipRewardSettings
+from accord.control.discriminators import AirlReward, DiscriminatorSettings
 from accord.control.environments import ActionForm
 from accord.control.extra import needed
 from accord.control.gym_batch import action_form, flat, flat_size
@@ -35,10 +36,22 @@ PAID = "paid"
 """In a step's info: what the environment paid, which the learned reward stands for."""
 
 
-def saved_reward(path: str | Path, observation: int, form: ActionForm) -> ClipReward:
+class SavedReward(Protocol):
+    """A reward of steps, whatever it was learned from."""
+
+    def inputs(self, seen: Array, action: Array, then: Array) -> Array:
+        """What it reads of (s, a, s'): [..., I]."""
+
+    def rewards(self, inputs: Array) -> Array:
+        """[..., I] -> [...]."""
+
+
+def saved_reward(path: str | Path, observation: int, form: ActionForm) -> SavedReward:
     """The reward of a run, for an environment of this size. Raises as `read_saved` does, and
     ConfigError for an environment of another size."""
     head, arrays = read_saved(path, "reward")
+    if head.get("learner") == "airl":
+        return _airl_reward(path, head, arrays, observation, form)
     reward = ClipReward(
         ClipRewardSettings.model_validate_json(head["settings"]), observation, form, 0
     )
@@ -48,6 +61,15 @@ def saved_reward(path: str | Path, observation: int, form: ActionForm) -> ClipRe
     reward.mean_E, reward.deviation_E = arrays["mean"], arrays["deviation"]
     reward.floor = float(arrays["floor"][0])
     return reward
+
+
+def _airl_reward(
+    path: str | Path, head: dict[str, str], arrays: dict[str, Array], size: int, form: ActionForm
+) -> AirlReward:
+    settings = DiscriminatorSettings.model_validate_json(head["settings"])
+    read = size if settings.state_only else size + form.size
+    _check_size(path, head, arrays["layers.0.weight"].shape[1], read)
+    return AirlReward.of(settings, arrays, form)
 
 
 def saved_policy(path: str | Path, observation: int, form: ActionForm, greedy: bool = False) -> Act:
@@ -96,8 +118,8 @@ def sb3_policy(model: Any, form: ActionForm, greedy: bool = False) -> Act:
 
 class LearnedReward(gymnasium.Wrapper[Any, Any, Any, Any]):
     """An environment that pays what was learned from people. What it paid itself is in `info` under
-    `paid`. The learned reward is told above what the end of an episode is worth, so that ending
-    pays nothing by itself."""
+    `paid`. A reward of clips is told above what the end of an episode is worth, so that ending
+    pays nothing by itself; AIRL's has no zero: use it where all episodes last equally long."""
 
     def __init__(self, env: gymnasium.Env[Any, Any], path: str | Path) -> None:
         """path: a run's reward.safetensors. Raises ConfigError for spaces that are not supported,

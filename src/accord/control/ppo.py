@@ -250,8 +250,7 @@ class VectorPpo:
         """Act by `arrays()` of another."""
         own = {name: aligned(arrays[name]) for name, p in self.model.named_parameters()}
         self.model.load_state_dict(own)
-        self.seen.count, self.seen.mean = 1.0, arrays["seen.mean"]
-        self.seen.square = arrays["seen.deviation"] ** 2 - 1e-8
+        self.seen.take(arrays["seen.mean"], arrays["seen.deviation"])
 
     # --- checkpoints ------------------------------------------------------------------------------
     def state(self) -> dict[str, Any]:

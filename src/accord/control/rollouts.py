@@ -5,11 +5,12 @@ Suffixes: T steps, N environments, O numbers of an observation, A of an action, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
+import torch
 
 from accord.control.environments import ActionForm, EnvironmentBatch, Mask
 from accord.statistics.intervals import Array, Index
@@ -129,6 +130,23 @@ class Walker:
             _stacked(after),
             begun_N,
         )
+
+    # --- checkpoints ------------------------------------------------------------------------------
+    def state(self) -> dict[str, Any]:
+        """Where the environments are; without them where their state cannot be set."""
+        memory = self.environments.memory()
+        known = None if memory is None else {k: torch.from_numpy(v) for k, v in memory.items()}
+        return {"elapsed": self.elapsed_N.tolist(), "environments": known}
+
+    def load(self, state: Mapping[str, Any]) -> bool:
+        """Continue from `state()`, to the bit; False, and nothing is done, where the environments'
+        state cannot be set."""
+        memory: dict[str, Any] | None = state["environments"]
+        if memory is None:
+            return False
+        self.environments.recall({name: one.numpy() for name, one in memory.items()})
+        self.elapsed_N = np.array(state["elapsed"], dtype=np.int64)
+        return True
 
 
 def _stacked(rows: list[Array | None]) -> Array | None:

@@ -35,6 +35,10 @@ class RunningScale:
         """Rows less the mean over the deviation, within `bound`."""
         return np.clip((rows_BI - self.mean) / self.deviation, -bound, bound)
 
+    def take(self, mean: Array, deviation: Array) -> None:
+        """Scale by these, as one that says so of itself does."""
+        self.count, self.mean, self.square = 1.0, mean, deviation**2 - 1e-8
+
     def state(self) -> dict[str, Any]:
         """For a checkpoint."""
         return {"count": self.count, "mean": self.mean.tolist(), "square": self.square.tolist()}

@@ -190,15 +190,17 @@ class StageContext:
         every_steps: int = 0,
         every_seconds: float = 20.0,
         keep: int = KEEP,
+        within: str = "",
     ) -> RunSession:
         """The session of this stage's training loop; `note` turns a step's metrics into the
-        progress line; the rest as a stage's `checkpoints` say."""
+        progress line; within: the loop's own folder in the stage's, where a stage has several; the
+        rest as a stage's `checkpoints` say."""
 
         def on_step(step: int, total: int, values: Mapping[str, float]) -> None:
             self.progress.step(step, total, note(values) if note else "")
 
         return RunSession(
-            self.folder,
+            self.folder / within,
             self.interrupt,
             every_steps=every_steps,
             every_seconds=every_seconds,

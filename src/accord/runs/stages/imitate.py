@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from accord.control.adversarial import DiscriminatorSettings
 from accord.control.cloning import CloningSettings, DaggerSettings
 from accord.control.demonstrations import Horizon
+from accord.control.discriminators import DiscriminatorSettings
 from accord.control.gym_batch import PATIENCE
 from accord.control.ppo import VectorPpoSettings
 from accord.errors import ConfigError, DataError
@@ -21,10 +21,12 @@ from accord.learning.settings import Steps
 from accord.runs.context import NotYet, StageContext
 from accord.runs.plan import Plan
 from accord.runs.stage import Stage, StageConfig, StageResult, Value
+from accord.runs.stages.settings import CheckpointConfig
 from accord.seeds import derive_seed
 from accord.validation import Unit
 
 if TYPE_CHECKING:
+    from accord.control.discriminators import AirlReward
     from accord.control.environments import EnvironmentBatch
     from accord.control.episodes import Episode
     from accord.control.ppo import VectorPpo
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 Method = Literal["cloning", "dagger", "gail", "airl"]
 MEASURED, EPISODES, POLICIES = "measured.jsonl", "demonstrations", "policies"
+REWARDS, LEARNING = "rewards", "learning"
 ASIDE = ("random", "expert", "cloning", "dagger", "gail", "airl")
 """Rows of the stage's own: no policy beside may be called so."""
 PACE = (3_000, 20_000)
@@ -96,6 +99,7 @@ class ImitateConfig(StageConfig):
     policy: VectorPpoSettings = Field(
         default_factory=VectorPpoSettings, description="The policy of every method, and PPO."
     )
+    checkpoints: CheckpointConfig = Field(CheckpointConfig(), description="When and how many.")
     evaluation: Annotated[int, Unit("episodes")] = Field(
         32, ge=2, description="Episodes in which a policy is measured, by its likeliest actions."
     )
@@ -130,7 +134,7 @@ class Imitate(Stage):
 
     kind = "imitate"
     Config = ImitateConfig
-    provides = dict.fromkeys(("cloning", "dagger", "gail", "airl", EPISODES))
+    provides = dict.fromkeys(("cloning", "dagger", "gail", "airl", EPISODES, "reward"))
     about = "policies imitated from demonstrations, and what they earn of the expert's return"
 
     def plan(self, config: ImitateConfig, context: StageContext) -> Plan:
@@ -272,11 +276,12 @@ class _Task:
 
 @dataclass(frozen=True)
 class _Learned:
-    """steps: of the environment; asked: steps that the expert labelled."""
+    """steps: of the environment; asked: steps that the expert labelled; reward: AIRL's."""
 
     learner: VectorPpo
     steps: int
     asked: int
+    reward: AirlReward | None = None
 
 
 def _imitated(config: ImitateConfig, context: StageContext, task: _Task) -> StageResult:
@@ -303,12 +308,15 @@ def _imitated(config: ImitateConfig, context: StageContext, task: _Task) -> Stag
         if (method, count) not in known:
             seed = derive_seed(context.seed, method, count)
             learned = _learn(method, episodes[:count], task, seed)
-            _save(learned, task, context.folder / POLICIES / f"{method}-{count}.safetensors")
+            _save(learned, task, f"{method}-{count}")
             row: dict[str, Any] = {"method": method, "shown": count}
             row |= {"steps": learned.steps, "asked": learned.asked}
             row["return"] = task.earned(learned.learner.actor(greedy=True))
             known[method, count] = row
             log.append([row])
+            shutil.rmtree(
+                context.folder / LEARNING / f"{method}-{count}/checkpoints", ignore_errors=True
+            )
         share = 100 * (known[method, count]["return"] - bottom) / (top - bottom)
         context.checkpoint(number + 1, len(units), f"{method}, {count} shown: {share:.0f} %")
     return _result(config, context, known)
@@ -380,24 +388,32 @@ def _learn(method: str, episodes: list[Episode], task: _Task, seed: int) -> _Lea
         config.steps,
         seed,
         config.horizon == "variable",
+        task.context.say,
     )
 
-    def note(done: int, total: int, told: dict[str, float]) -> None:
-        gold = told["gold_step"]
-        task.context.progress.step(done, total, f"{method}, {count} shown: gold {gold:.2f} a step")
-        task.context.interrupt.check()
+    def note(told: Mapping[str, float]) -> str:
+        return f"{method}, {count} shown: gold {told['gold_step']:.2f} a step"
 
-    learning.run(note)
-    return _Learned(learning.learner, learning.environment_steps, len(shown))
+    learning.run(
+        task.context.session(
+            note, within=f"{LEARNING}/{method}-{count}", **config.checkpoints.model_dump()
+        )
+    )
+    reward = learning.learned_reward() if method == "airl" else None
+    return _Learned(learning.learner, learning.environment_steps, len(shown), reward)
 
 
-def _save(learned: _Learned, task: _Task, path: Path) -> None:
-    """As a learn_from_clips stage saves its policy."""
+def _save(learned: _Learned, task: _Task, name: str) -> None:
+    """As a learn_from_clips stage saves its policy and its reward."""
     from accord.control.saving import save_arrays, saved_head
 
+    env, folder = task.made(1), task.context.folder
     spent = {"steps": learned.steps, "asked": learned.asked}
-    head = saved_head("policy", task.made(1), "ppo", task.config.policy, spent)
-    save_arrays(path, learned.learner.arrays(), head)
+    head = saved_head("policy", env, "ppo", task.config.policy, spent)
+    save_arrays(folder / POLICIES / f"{name}.safetensors", learned.learner.arrays(), head)
+    if learned.reward is not None:
+        head = saved_head("reward", env, "airl", task.config.discriminator, spent)
+        save_arrays(folder / REWARDS / f"{name}.safetensors", learned.reward.arrays(), head)
 
 
 def _result(
@@ -422,6 +438,8 @@ def _result(
         path = context.folder / POLICIES / f"{method}-{most}.safetensors"
         if path.exists():
             artefacts[method] = path
+    if (reward := context.folder / REWARDS / f"airl-{most}.safetensors").exists():
+        artefacts["reward"] = reward
     return StageResult(
         f"of the expert's return above random, {most} shown: {', '.join(told)}", values, artefacts
     )
