@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import signal
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 pytest.importorskip("gymnasium", reason="the extra control is not installed")
@@ -33,7 +34,7 @@ from accord.runs.stage import Value
 SMALL: dict[str, Any] = {
     "environment": "accord:Backflip", "episode_steps": 60, "steps": 1200, "comparisons": 12,
     "first_comparisons": 6, "rounds": 2, "asked_until": 0.7, "clip": 15, "elsewhere_first": 0.4, "elsewhere": 0.5, "anew": [0.5],
-    "points": 2, "evaluation": 3, "zero_first": -0.4,
+    "points": 2, "evaluation": 3, "zero_first": -0.4, "ending_costs": 3.0,
     "policy": {"environments": 4, "rollout": 50, "minibatch": 100, "hidden": 8, "epochs": 1},
     "reward": {"hidden": 8, "first_steps": 4, "round_steps": 2},
 }  # fmt: skip
@@ -113,7 +114,7 @@ def test_a_resumed_run_is_the_same_to_the_bit(tmp_path: Path, environment: str, 
     """Where the state can be set, before, as and after the policy begins anew; where it cannot, it
     says that new episodes begin."""
     settings = ClipLearningSettings.model_validate(SMALL | {"environment": environment} | (
-        {} if environment.startswith("accord") else {"elsewhere": 0, "elsewhere_first": 0, "horizon": "fixed"}
+        {} if environment.startswith("accord") else {"elsewhere": 0, "elsewhere_first": 0, "horizon": "fixed", "ending_costs": 0}
     ))  # fmt: skip
     said: list[str] = []
     whole = ClipLearning(settings, 5, tmp_path / "whole")
@@ -205,7 +206,7 @@ def test_soft_actor_critic_learns_in_the_same_loop(tmp_path: Path) -> None:
     kept = learning.learner.buffer.all()
     assert len(learning.learner.buffer) == min(500, learning.environment_steps)
     inputs = learning.reward.inputs(*(column.double().numpy() for column in (kept.seen_SO, kept.action_SA, kept.next_SO)))  # fmt: skip
-    wanted = learning._worth(settings.rollouts - 1, inputs)
+    wanted = learning._worth(settings.rollouts - 1, inputs, kept.over_S.numpy())
     np.testing.assert_allclose(kept.reward_S, wanted, rtol=1e-4, atol=1e-4)
     learning.save(tmp_path)
     size, form = learning.environments.observation_size, learning.environments.actions
@@ -254,6 +255,7 @@ def test_each_learner_has_its_own_settings_and_what_it_cannot_do_is_said(
         ({"rounds": 7}, "6 comparisons cannot be spread over 7 rounds"),
         ({"asked_until": 0.1}, "2 rounds in 0 rollouts"),
         ({"anew": [0.5, 0.2]}, "anew [0.5, 0.2]: name shares between 0 and 1, in order"),
+        ({"horizon": "fixed"}, "ending_costs 3 with horizon: fixed, where nothing ends"),
         ({"anew": [1]}, "anew [1.0]: name shares between 0 and 1, in order"),
         ({"anew": [0.5, 0.52]}, "anew [0.5, 0.52] begins twice in one of 6 rollouts"),
         (
@@ -345,13 +347,40 @@ def test_to_stay_at_the_start_pays_nothing_at_first(tmp_path: Path, environment:
     steps = learning._walk(settings.rollouts)
     first, last = (learning._rewards(number, steps) for number in (0, settings.rollouts - 1))
     np.testing.assert_allclose(last - first, start, atol=1e-12)
-    np.testing.assert_array_equal(last, learning.reward.rewards(learning.reward.of_steps(steps)))
+    told = learning.reward.rewards(learning.reward.of_steps(steps)) - 3.0 * steps.terminated_TN
+    np.testing.assert_array_equal(last, told)
+
+
+@pytest.mark.parametrize("teacher", ["reward", "comparisons"])
+@given(st.floats(0, 100))
+@settings(max_examples=10, deadline=None)
+def test_an_end_costs_what_was_told_and_nothing_else_does(teacher: str, costs: float) -> None:
+    """Only where the task ended the episode: its time being over is no fall."""
+    with tempfile.TemporaryDirectory() as folder:
+        free, charged = (
+            ClipLearning(
+                ClipLearningSettings.model_validate(
+                    SMALL | {"learn_from": teacher, "episode_steps": 30, "ending_costs": one}
+                ),
+                5,
+                Path(folder) / str(number),
+            )
+            for number, one in enumerate([0.0, costs])
+        )
+        steps = free._walk(0)
+        assert steps.terminated_TN.any()
+        assert steps.truncated_TN.any()
+        paid = free._rewards(0, steps) - charged._rewards(0, steps)
+        np.testing.assert_allclose(paid, np.where(steps.terminated_TN, costs, 0), atol=1e-12)
 
 
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"horizon": "fixed"}, "ended an episode before its time, with horizon: fixed"),
+        (
+            {"horizon": "fixed", "ending_costs": 0},
+            "ended an episode before its time, with horizon: fixed",
+        ),
         ({"clip": 15}, "no episode lasts for a clip of 15 steps: .* the longest has 4"),
     ],
 )

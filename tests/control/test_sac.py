@@ -134,9 +134,9 @@ def test_the_latest_steps_are_remembered_and_no_others(lengths: list[int], capac
 def test_all_rewards_are_told_anew_in_one_call(steps: int) -> None:
     buffer, calls = ReplayBuffer(40, 3, 2), []
 
-    def worth(seen: Array, action: Array, then: Array) -> Array:
+    def worth(seen: Array, action: Array, then: Array, over: Array) -> Array:
         calls.append(len(seen))
-        total: Array = seen.sum(1) - 2 * action[:, 1] + then[:, 0]
+        total: Array = seen.sum(1) - 2 * action[:, 1] + then[:, 0] - 5 * over
         return total
 
     buffer.relabel(worth)  # nothing is remembered yet
@@ -145,7 +145,7 @@ def test_all_rewards_are_told_anew_in_one_call(steps: int) -> None:
     buffer.relabel(worth)
     assert calls == [len(buffer)]
     kept = buffer.all()
-    wanted = worth(*(column.double().numpy() for column in (kept.seen_SO, kept.action_SA, kept.next_SO)))  # fmt: skip
+    wanted = worth(*(column.double().numpy() for column in (kept.seen_SO, kept.action_SA, kept.next_SO, kept.over_S)))  # fmt: skip
     np.testing.assert_allclose(kept.reward_S, wanted, rtol=1e-5, atol=1e-6)
 
 

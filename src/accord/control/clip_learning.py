@@ -17,6 +17,7 @@ import torch
 
 from accord.control.asking import ClipPool, pieces_of
 from accord.control.clip_reward import ClipReward, member_seed
+from accord.control.environments import Mask
 from accord.control.episodes import Episode, EpisodeStore
 from accord.control.film import Film
 from accord.control.hearing import Hearing
@@ -194,12 +195,13 @@ class ClipLearning:
     def _rewards(self, number: int, steps: Steps) -> Array:
         """What the policy learns from in this rollout."""
         if self.settings.learn_from == "reward":
-            return steps.reward_TN
-        return self._worth(number, self.reward.of_steps(steps))
+            return steps.reward_TN - self.settings.ending_costs * steps.terminated_TN
+        return self._worth(number, self.reward.of_steps(steps), steps.terminated_TN)
 
-    def _worth(self, number: int, inputs: Array) -> Array:
-        """What steps are worth to the policy in this rollout: [...]."""
-        rewards = self.reward.rewards(inputs)
+    def _worth(self, number: int, inputs: Array, over: Array | Mask) -> Array:
+        """What steps are worth to the policy in this rollout; over: whether the task ended the
+        episode there: [...]."""
+        rewards = self.reward.rewards(inputs) - self.settings.ending_costs * over
         left = 1 - self.settings.floor_share(number)
         return rewards - left * self._start() if left else rewards
 
@@ -209,8 +211,8 @@ class ClipLearning:
         moved = self.settings.floor_share(number) != self.settings.floor_share(number - 1)
         if self.settings.learn_from == "comparisons" and (self._relearnt or moved):
             self.learner.relabel(
-                lambda seen, action, then: self._worth(
-                    number, self.reward.inputs(seen, action, then)
+                lambda seen, action, then, over: self._worth(
+                    number, self.reward.inputs(seen, action, then), over
                 )
             )
             self._relearnt = False

@@ -20,8 +20,9 @@ from accord.control.rollouts import Steps
 from accord.errors import ConfigError
 from accord.statistics.intervals import Array
 
-Worth = Callable[[Array, Array, Array], Array]
-"""(observations [S, O], actions [S, A], observations after [S, O]) -> rewards [S]."""
+Worth = Callable[[Array, Array, Array, Array], Array]
+"""(observations [S, O], actions [S, A], observations after [S, O], 1 where the task ended the
+episode there [S]) -> rewards [S]."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class ReplayBuffer:
         if not len(self):
             return
         now = self.all()
-        parts = (now.seen_SO, now.action_SA, now.next_SO)
+        parts = (now.seen_SO, now.action_SA, now.next_SO, now.over_S)
         now.reward_S.copy_(aligned(worth(*(part.numpy().astype(np.float64) for part in parts))))
 
     # --- checkpoints ------------------------------------------------------------------------------

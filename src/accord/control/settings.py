@@ -71,6 +71,15 @@ class ClipLearningSettings(Settings):
             " where it is at first."
         ),
     )
+    ending_costs: float = Field(
+        0.0,
+        ge=0,
+        description=(
+            "What a step costs the policy in which the task ends an episode (not its time), in"
+            " deviations of the learned reward, or in units of the environment's own: a hint that"
+            " to fall is bad, so that landing is worth learning before anything follows it."
+        ),
+    )
     question: str = Field(
         "Which of the two clips is better?", min_length=1, description="What is asked."
     )
@@ -161,6 +170,11 @@ class ClipLearningSettings(Settings):
     @model_validator(mode="after")
     def _fits(self) -> ClipLearningSettings:
         self._one_learner()
+        if self.ending_costs and self.horizon != "floor":
+            raise ValueError(
+                f"ending_costs {self.ending_costs:g} with horizon: {self.horizon}, where nothing"
+                " ends: set horizon: floor, or ending_costs: 0"
+            )
         later = self.comparisons - self.first_comparisons
         if later < 0:
             raise ValueError(
