@@ -88,3 +88,59 @@ def test_killed_while_asking_nothing_is_lost_or_asked_twice(name: str, tmp_path:
     assert set(killed) == set(straight)
     assert len(killed) - len(set(killed)) <= AT_ONCE
     assert left(tmp_path / "k") == left(tmp_path / "s")
+
+
+SAMPLING = ("mine", "score", "say", "violations", "probe")
+
+
+def sampling(folder: Path, model: str) -> Path:
+    """A recipe of the stages that sample a model here."""
+    openings = [
+        {"prompt": f"The {a} film about {b} was"} for a in "abcdefghijkl" for b in "mnopqrst"
+    ]
+    texts = [{"prompt": row["prompt"], "response": " really very good."} for row in openings[:40]]
+    prompts = refining.write(folder / "prompts.jsonl", openings)
+    heldout = refining.write(folder / "heldout.jsonl", texts)
+    critics = {"no-filler": {"function": "accord:words", "arguments": {"words": ["the", "a"]}}}
+    exact = {"accord:exact": {"weight": 1, "arguments": {"answer": "good"}}}
+    sampled: dict[str, Any] = {"prompts": prompts, "max_new_tokens": 24}
+    criticised = {**sampled, "constitution": "accord:no-fillers", "critics": critics}
+    stages: dict[str, dict[str, Any]] = {
+        "mine": {**sampled, "model": model, "samples_per_prompt": 2},
+        "score": {**sampled, "model": model, "functions": exact},
+        "say": {**criticised, "kind": "criticise", "model": model},
+        "violations": {
+            **criticised,
+            "models": {"start": model, "base": "accord:nano-base"},
+            "baseline": "start",
+            "heldout": heldout,
+        },
+        "probe": {"model": model, "before": "accord:nano-base", "heldout": heldout},
+    }
+    recipe = {
+        "name": "sampling", "seed": 1, "threads": 1,
+        "stages": {name: {"kind": name, **stage} for name, stage in stages.items()},
+    }  # fmt: skip
+    path = folder / "recipe.yaml"
+    path.write_text(yaml.safe_dump(recipe, sort_keys=False))
+    return path
+
+
+@pytest.mark.slow
+def test_stages_that_sample_here_end_as_never_killed(tmp_path: Path, pico: str) -> None:
+    recipe = sampling(tmp_path, pico)
+    straight, broken = tmp_path / "s", tmp_path / "k"
+    accord("run", str(recipe), "--out", str(straight))
+    killed = []
+    for number, name in enumerate(SAMPLING, 1):
+        folder = broken / "stages" / f"{number:02d}-{name}"
+        new = ["--resume", str(broken)] if broken.exists() else [str(recipe), "--out", str(broken)]
+        Accord("run", *new).kill_when((folder / "config.yaml").exists)
+        if not (folder / "result.json").exists():
+            killed.append(name)
+    accord("run", "--resume", str(broken))
+    lineages = [
+        json.loads((run / "lineage.json").read_text())["stages"] for run in (broken, straight)
+    ]
+    assert lineages[0] == lineages[1]
+    assert len(killed) >= 4, killed

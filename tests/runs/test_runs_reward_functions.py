@@ -244,6 +244,8 @@ def test_final_answers(response: str, answer: str | None, score: float | None) -
 def test_verifiers_take_any_text(response: str, answer: str) -> None:
     assert verifiers.math([response], [answer])[0] in (0.0, 1.0, None)
     assert verifiers.exact([response], [response]) == [1.0]
+    for check in (verifiers.exact, verifiers.math):
+        assert check([response] * 3, answer) == check([response] * 3, [answer] * 3)
     assert verifiers.format_([f"<think>{response.replace('<', '')}</think> {answer}"]) == [1.0]
     assert verifiers.format_([f"{answer.replace('<', '')} <think>"]) == [0.0]
 

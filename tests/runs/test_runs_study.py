@@ -164,6 +164,10 @@ STUDIES = {
         *quick_rewards("plackett_luce", "all_pairs", "cut", "comparisons", "comparisons_equal_labels"),
         "cut_equal_compute.centre_samples=8",
     ],
+    "joint-reviews": [
+        "labels=8", "updates=1", "steps=2", "evaluation=8",
+        *quick_rewards("reward_1", "reward_2", "reward_3", "reward_4", "reward_half", "reward_rounds", "reward_static"),
+    ],
     "dpo-frontier": small_arms("dpo-frontier"),
     "ablation-ppo": small_arms("ablation-ppo"),
 }  # fmt: skip

@@ -8,7 +8,7 @@ response, None for what it cannot judge.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -26,7 +26,11 @@ _SAYS = re.compile(r"(?:final answer|answer)\s*(?:is|:)\s*:?\s*(.+)", re.IGNOREC
 _WORDLESS = re.compile(r"\\(?:left|right|,|!|;|text\{[^{}]*\}|mathrm\{[^{}]*\})|[\s$]|\\[()\[\]]")
 
 
-def exact(responses: Sequence[Any], answer: Sequence[Any]) -> list[float | None]:
+Answers = Sequence[Any] | str | float
+"""One for each row, or one for all of them."""
+
+
+def exact(responses: Sequence[Any], answer: Answers) -> list[float | None]:
     """1 where the response is the row's `answer` (of a list: one of them), else 0; without regard
     to case, spaces and a full stop at the end. None where the row has no answer."""
 
@@ -35,10 +39,10 @@ def exact(responses: Sequence[Any], answer: Sequence[Any]) -> list[float | None]
         known = [_plain(str(one)) for one in accepted if one is not None]
         return float(_plain(response) in known) if known else None
 
-    return [score(_text(r), a) for r, a in zip(responses, answer, strict=True)]
+    return [score(_text(r), a) for r, a in _answered(responses, answer)]
 
 
-def math(responses: Sequence[Any], answer: Sequence[Any]) -> list[float | None]:
+def math(responses: Sequence[Any], answer: Answers) -> list[float | None]:
     r"""1 where the response's final answer equals the row's `answer`, else 0.
 
     The final answer is what stands in the last \boxed{}, else after the last `####`, else after
@@ -54,7 +58,14 @@ def math(responses: Sequence[Any], answer: Sequence[Any]) -> list[float | None]:
         found, right = final_answer(response), _marked(str(wanted))
         return float(found is not None and equal(found, str(wanted) if right is None else right))
 
-    return [score(_text(r), a) for r, a in zip(responses, answer, strict=True)]
+    return [score(_text(r), a) for r, a in _answered(responses, answer)]
+
+
+def _answered(responses: Sequence[Any], answer: Answers) -> Iterable[tuple[Any, Any]]:
+    """Responses with their answers."""
+    if isinstance(answer, (str, int, float)):
+        answer = [answer] * len(responses)
+    return zip(responses, answer, strict=True)
 
 
 def format_(responses: Sequence[Any], pattern: str = THINK_FORMAT) -> list[float]:
