@@ -22,8 +22,9 @@ from pathlib import Path
 
 import numpy as np
 
-from accord.feedback.dawid_skene import dawid_skene, draw_rows, sample
+from accord.feedback.dawid_skene import dawid_skene, draw_rows
 from accord.feedback.label_table import LabelTable, label_tables
+from accord.feedback.sampled_confusions import sample
 from accord.files import write_text
 from accord.seeds import generator
 from accord.statistics.intervals import Array, Index

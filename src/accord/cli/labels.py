@@ -93,7 +93,10 @@ def _page(table: LabelTable, labels: Labels) -> list[str]:
         f"{told[0]}, {told[1]}, {told[2]}; {labels.method}",
     ]
     if labels.smoothing is not None:
-        lines[-1] += f" (learned pseudo-votes per row: {labels.smoothing:.1f})"
+        lines[-1] += (
+            f" (learned pseudo-votes per row: {labels.smoothing:.1f}; that annotators share"
+            f" matrices is believed to {labels.communities or 0:.0%})"
+        )
     columns = ["label", "by majority"]
     lines.append(
         f"{counted(labels.draws, 'draw')} of the majority; {counted(labels.single, 'item')} with"

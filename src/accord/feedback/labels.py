@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from accord.feedback import dawid_skene as confusions
+from accord.feedback import sampled_confusions as confusions
 from accord.feedback.agreement_kinds import Unit
 from accord.feedback.glad import sample_glad
 from accord.feedback.label_table import LabelTable, majority, vote_counts
@@ -65,7 +65,8 @@ class AnnotatorLabels:
 class Labels:
     """items in order; differ: on how many the method and the majority do not agree, draws left out;
     draws, single: items whose majority is a draw, and those with one vote; smoothing: pseudo-votes
-    per row that Dawid and Skene's model learned; warnings: when not to trust the weighting."""
+    per row that Dawid and Skene's model learned; communities: how much it believes that annotators
+    share matrices, 0 to 1; warnings: when not to trust the weighting."""
 
     what: str
     method: Method
@@ -78,6 +79,7 @@ class Labels:
     draws: int
     single: int
     smoothing: float | None
+    communities: float | None
     warnings: list[str]
 
 
@@ -89,6 +91,7 @@ class _Found:
     quality_A: list[Interval | None]
     confusion_ACC: Array | None = None
     smoothing: float | None = None
+    communities: float | None = None
 
 
 def aggregate(table: LabelTable, method: Method = "dawid-skene", seed: int = 0) -> Labels:
@@ -134,6 +137,7 @@ def aggregate(table: LabelTable, method: Method = "dawid-skene", seed: int = 0) 
         int(draw_I.sum()),
         int((votes_I == 1).sum()),
         found.smoothing,
+        found.communities,
         _warnings(votes_I, shares_C),
     )
 
@@ -156,7 +160,9 @@ def _by_majority(table: LabelTable, seed: int) -> _Found:
 
 def _by_dawid_skene(table: LabelTable, seed: int) -> _Found:
     fit = confusions.sample(table, seed)
-    return _Found(fit.truth_IC, [*fit.accuracy_A], fit.confusion_ACC, fit.smoothing)
+    return _Found(
+        fit.truth_IC, [*fit.accuracy_A], fit.confusion_ACC, fit.smoothing, fit.communities
+    )
 
 
 def _by_mace(table: LabelTable, seed: int) -> _Found:
