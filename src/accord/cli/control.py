@@ -11,6 +11,7 @@ from accord.cli.terminal import print_table, safe_text
 from accord.control.environments import EnvironmentBatch
 from accord.control.episodes import Episode, EpisodeStore
 from accord.control.making import make
+from accord.control.minari_format import read_minari, write_minari
 from accord.control.poses import pose_drawing
 from accord.control.recording import record, recorded_where, replay
 from accord.control.rollouts import Act, at_random
@@ -162,3 +163,28 @@ def take_over_episode(
     AppendLog(out / "feedback.jsonl").append([found.model_dump(mode="json")])
     paid = f"{taken.reward_T.sum():.3g} (before {original.reward_T.sum():.3g})"
     click.echo(f"{safe_text(taken.id)}: {taken.steps:,} steps, paid {paid}, in {out}")
+
+
+def export_episodes(place: Path, out: Path) -> None:
+    """Write a store as a dataset of Minari."""
+    store = _store(place)
+    episodes = [store.episode(one) for one in store.ids]
+    write_minari(episodes, out)
+    click.echo(f"{len(episodes):,} episodes of {episodes[0].environment} in {out}")
+
+
+def import_episodes(place: str, out: Path, environment: str | None) -> None:
+    """Read a dataset of Minari into a new store."""
+    store = EpisodeStore(out)
+    if store.blocks:
+        raise ConfigError(f"{out} holds episodes already", "name a new folder")
+    episodes = read_minari(place, environment)
+    if not episodes:
+        raise DataError(f"{place} holds no episode", "record some first")
+    store.append(episodes)
+    steps = sum(one.steps for one in episodes)
+    click.echo(
+        f"{len(episodes):,} episodes of {episodes[0].environment}, {steps:,} steps, in {out}"
+    )
+    if all(one.state_TS is None for one in episodes):
+        click.echo("without physics states: they cannot be replayed or gone on from")

@@ -126,3 +126,33 @@ def control_take_over(
 
     said = (question, annotator)
     take_over_episode(store, episode, step, out, policy, greedy, steps, said, seed)
+
+
+@control.command("export")
+@click.argument("store", type=FOLDER)
+@click.argument("out", type=FOLDER)
+@guarded
+def control_export(store: Path, out: Path) -> None:
+    """Write the episodes of STORE (or of a run) as a dataset of Minari into the new folder OUT, by
+    whose name Minari loads it.
+
+    \b
+    accord control export episodes carts-v0
+    MINARI_DATASETS_PATH=. python -c "import minari; minari.load_dataset('carts-v0')"
+    """
+    from accord.cli.control import export_episodes
+
+    export_episodes(store, out)
+
+
+@control.command("import")
+@click.argument("dataset")
+@click.argument("out", type=FOLDER)
+@click.option("--environment", help="Whose, where the dataset does not say it.")
+@guarded
+def control_import(dataset: str, out: Path, environment: str | None) -> None:
+    """Read a DATASET of Minari, a folder or the name of one that Minari has on this machine, into
+    the new store OUT."""
+    from accord.cli.control import import_episodes
+
+    import_episodes(dataset, out, environment)

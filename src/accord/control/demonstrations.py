@@ -16,6 +16,7 @@ import numpy as np
 
 from accord.control.environments import ActionForm, EnvironmentBatch, Mask
 from accord.control.episodes import Episode, EpisodeStore
+from accord.control.minari_format import is_minari, read_minari
 from accord.control.rollouts import Steps, Walker, at_random
 from accord.errors import ConfigError, DataError
 from accord.seeds import generator
@@ -73,11 +74,14 @@ def walked_steps(steps: Steps) -> ShownSteps:
 
 # --- reading --------------------------------------------------------------------------------------
 def read_demonstrations(place: str | Path, environment: str) -> list[Episode]:
-    """The episodes of a store (`accord control record`), or of a .npz of flattened trajectories as
-    the library `imitation` writes them, whose environment is taken to be the one that is meant.
-    Raises ConfigError where nothing is there, DataError for what cannot be read or is empty."""
+    """The episodes of a store (`accord control record`), of a dataset of Minari, or of a .npz of
+    flattened trajectories as the library `imitation` writes them, whose environment is taken to be
+    the one that is meant. Raises ConfigError where nothing is there, DataError for what cannot be
+    read or is empty."""
     path = Path(place)
-    if path.is_dir():
+    if is_minari(path):
+        episodes = read_minari(str(path))
+    elif path.is_dir():
         store = EpisodeStore(path)
         episodes = [store.episode(name) for name in store.ids]
     elif path.suffix == ".npz" and path.is_file():
@@ -85,7 +89,8 @@ def read_demonstrations(place: str | Path, environment: str) -> list[Episode]:
     else:
         raise ConfigError(
             f"there are no demonstrations at {path}",
-            "name a folder that accord control record wrote, or a .npz of the library imitation",
+            "name a folder that accord control record wrote, a dataset of Minari, or a .npz of the"
+            " library imitation",
         )
     if not episodes:
         raise DataError(
