@@ -158,7 +158,7 @@ def _opened(place: str) -> Any:
 
 def _head(place: str, number: int, environment: str, dataset: Any) -> dict[str, Any]:
     """Of an episode that accord did not write."""
-    told = next(iter(dataset.storage.get_episode_metadata([number])), {})
+    told: dict[str, Any] = next(iter(dataset.storage.get_episode_metadata([number])), {})
     seed = told.get("seed")
     return {
         "id": f"{Path(place).name}-{number:06d}",
