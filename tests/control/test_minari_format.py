@@ -169,3 +169,22 @@ def test_an_end_in_the_middle_is_refused(tmp_path: Path) -> None:
         read_minari(str(tmp_path / "a-v0"))
     heads = json.loads((tmp_path / "a-v0/data/metadata.json").read_text())["accord_episodes"]
     assert json.loads(heads)[0]["environment"] == "CartPole-v1"
+
+
+@pytest.mark.parametrize(
+    "ours", ["{", "[]", '[{"id": "a"}]', "[1, 2, 3]", "null", json.dumps([{}] * 3)]
+)
+def test_what_is_told_of_other_episodes_is_refused(ours: str, tmp_path: Path) -> None:
+    write_minari(recorded("CartPole-v1"), tmp_path / "a-v0")
+    path = tmp_path / "a-v0/data/metadata.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"accord_episodes": ours}))
+    with pytest.raises(DataError, match="accord_episodes"):
+        read_minari(str(tmp_path / "a-v0"))
+
+
+def test_broken_data_are_refused(tmp_path: Path) -> None:
+    write_minari(recorded("CartPole-v1"), tmp_path / "a-v0")
+    path = tmp_path / "a-v0/data/main_data.hdf5"
+    path.write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(DataError, match="cannot be read as a dataset"):
+        read_minari(str(tmp_path / "a-v0"))

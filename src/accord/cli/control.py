@@ -37,8 +37,7 @@ def write_episodes(
     elsewhere: float,
 ) -> None:
     """Record episodes into a new store, and say how they went."""
-    if EpisodeStore(out).blocks:
-        raise ConfigError(f"{out} holds episodes already", "name a new folder")
+    store = _new_store(out)
     environments = recorded_where(environment, count, limit)
     found = record(
         environments, _policy(policy, environments, greedy), count, seed, elsewhere=elsewhere
@@ -47,11 +46,18 @@ def write_episodes(
         click.echo(f"{found.unfinished:,} episodes had no end, and are left out: give --limit")
     if not found.episodes:
         raise DataError(f"no episode of {environment} ended", "give --limit, in steps")
-    EpisodeStore(out).append(found.episodes)
+    store.append(found.episodes)
     steps = [float(one.steps) for one in found.episodes]
     paid = [float(one.reward_T.sum()) for one in found.episodes]
     click.echo(f"{len(steps):,} episodes of {environment}, {sum(steps):,.0f} steps, in {out}")
     click.echo(f"an episode: {_mean(steps)} steps, paid {_mean(paid)}")
+
+
+def _new_store(out: Path) -> EpisodeStore:
+    store = EpisodeStore(out)
+    if store.blocks:
+        raise ConfigError(f"{out} holds episodes already", "name a new folder")
+    return store
 
 
 def _mean(values: Sequence[float]) -> str:
@@ -175,9 +181,7 @@ def export_episodes(place: Path, out: Path) -> None:
 
 def import_episodes(place: str, out: Path, environment: str | None) -> None:
     """Read a dataset of Minari into a new store."""
-    store = EpisodeStore(out)
-    if store.blocks:
-        raise ConfigError(f"{out} holds episodes already", "name a new folder")
+    store = _new_store(out)
     episodes = read_minari(place, environment)
     if not episodes:
         raise DataError(f"{place} holds no episode", "record some first")

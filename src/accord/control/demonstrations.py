@@ -16,7 +16,7 @@ import numpy as np
 
 from accord.control.environments import ActionForm, EnvironmentBatch, Mask
 from accord.control.episodes import Episode, EpisodeStore
-from accord.control.minari_format import is_minari, read_minari
+from accord.control.minari_format import data_folder, read_minari
 from accord.control.rollouts import Steps, Walker, at_random
 from accord.errors import ConfigError, DataError
 from accord.seeds import generator
@@ -79,7 +79,7 @@ def read_demonstrations(place: str | Path, environment: str) -> list[Episode]:
     the one that is meant. Raises ConfigError where nothing is there, DataError for what cannot be
     read or is empty."""
     path = Path(place)
-    if is_minari(path):
+    if data_folder(path) is not None:
         episodes = read_minari(str(path))
     elif path.is_dir():
         store = EpisodeStore(path)

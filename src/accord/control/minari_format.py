@@ -90,9 +90,9 @@ def _buffer(buffer: Any, episode: Episode, discrete: bool) -> Any:
     )
 
 
-def is_minari(place: Path) -> bool:
-    """Whether a folder is a dataset of Minari."""
-    return any((one / METADATA).is_file() for one in (place / DATA, place))
+def data_folder(place: Path) -> Path | None:
+    """Where the data of a dataset of Minari lie in a folder; None where it is none."""
+    return next((one for one in (place / DATA, place) if (one / METADATA).is_file()), None)
 
 
 def read_minari(place: str, environment: str | None = None) -> list[Episode]:
@@ -106,8 +106,7 @@ def read_minari(place: str, environment: str | None = None) -> list[Episode]:
     dataset = _opened(place)
     gym = needed("gymnasium", WHAT)
     spec = dataset.env_spec
-    raw = dataset.storage.metadata.get(OURS)
-    heads: list[dict[str, Any]] = json.loads(raw) if raw else []
+    heads = _heads(place, dataset)
     environment = environment or (heads[0]["environment"] if heads else spec and spec.id)
     if not environment:
         raise ConfigError(
@@ -118,8 +117,8 @@ def read_minari(place: str, environment: str | None = None) -> list[Episode]:
     actions = action_form(gym, environment, done)
     first = int(done.start) if actions.kind == "discrete" else 0
     found = []
-    for number, one in enumerate(dataset.iterate_episodes()):
-        head = heads[number] if heads else _head(place, number, environment, dataset)
+    for one in _episodes(place, dataset):
+        head = heads[one.id] if heads else _head(place, one.id, environment, dataset)
         found.append(
             Episode(
                 **head | {"environment": environment},
@@ -141,8 +140,7 @@ def _minari() -> Any:
 
 def _opened(place: str) -> Any:
     minari = _minari()
-    folders = [Path(place) / DATA, Path(place)]
-    folder = next((one for one in folders if (one / METADATA).is_file()), None)
+    folder = data_folder(Path(place))
     try:
         return minari.load_dataset(place) if folder is None else minari.MinariDataset(folder)
     except FileNotFoundError as error:
@@ -151,9 +149,33 @@ def _opened(place: str) -> Any:
             f"name its folder, or fetch it first: minari download {place}",
         ) from error
     except Exception as error:
-        raise DataError(
-            f"{place} cannot be read as a dataset of Minari: {error}", "write it again"
-        ) from error
+        raise _unreadable(place, error) from error
+
+
+def _unreadable(place: str, why: object) -> DataError:
+    return DataError(f"{place} cannot be read as a dataset of Minari: {why}", "write it again")
+
+
+def _episodes(place: str, dataset: Any) -> list[Any]:
+    try:
+        return list(dataset.iterate_episodes())
+    except Exception as error:
+        raise _unreadable(place, error) from error
+
+
+def _heads(place: str, dataset: Any) -> list[dict[str, Any]]:
+    """What accord told of its own episodes; empty: others wrote them."""
+    told = dataset.storage.metadata
+    if OURS not in told:
+        return []
+    try:
+        heads: list[dict[str, Any]] = json.loads(told[OURS])
+        whole = all(set(head) == set(HEAD) for head in heads)
+    except (TypeError, ValueError) as error:
+        raise _unreadable(place, f"{OURS}: {error}") from error
+    if not whole or len(heads) != dataset.storage.total_episodes:
+        raise _unreadable(place, f"{OURS} does not tell {', '.join(HEAD)} of each episode")
+    return heads
 
 
 def _head(place: str, number: int, environment: str, dataset: Any) -> dict[str, Any]:
