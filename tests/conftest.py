@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import secrets
 import shutil
 import sys
 from collections import Counter
@@ -35,11 +36,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _same_chance() -> None:
-    """What draws without a seed of its own draws the same in every run."""
+def _same_chance(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What draws without a seed of its own, keys and tokens too, draws the same in every run."""
     random.seed(0)
     if "torch" in sys.modules:
         sys.modules["torch"].manual_seed(0)
+    # By the test's name: databases that tests share never get the same token twice.
+    drawn = random.Random(request.node.nodeid)
+    monkeypatch.setattr(secrets, "_sysrand", drawn)
+    monkeypatch.setattr(secrets, "SystemRandom", lambda: drawn)
 
 
 @pytest.fixture
