@@ -20,7 +20,7 @@ from accord.control.answering import ANSWER_KINDS, SHOWN, AnswerKind, SimulatedA
 from accord.control.clip_reward import ClipReward, ClipRewardSettings
 from accord.control.environments import ActionForm
 from accord.control.episodes import Episode, EpisodeStore
-from accord.control.watchers import judged_clips
+from accord.control.reading_clips import judged_clips
 from accord.feedback.messages import Clip
 from accord.feedback.simulate import SimulatedAnnotator
 from accord.seeds import derive_seed, generator

@@ -237,8 +237,8 @@ declare("value_grad_norm", "1", 0, INF, "gradient norm of the value model before
 declare("ptx_loss_tok", "nats/token", 0, 50, "loss of the pretraining mix")
 # --- control --------------------------------------------------------------------------------------
 declare("environment_steps", "steps", 0, INF, "steps of all environments together, so far")
-declare("comparisons", "comparisons", 0, INF, "judgements of clips so far")
-declare("comparisons_asked", "comparisons", 0, INF, "judgements of clips asked of people so far")
+declare("comparisons", "answers", 0, INF, "judgements of clips so far")
+declare("comparisons_asked", "answers", 0, INF, "judgements of clips asked of people so far")
 declare("discriminator_loss", "nats", 0, INF, "of telling the expert's steps from the learner's")
 declare("told_apart", "share", 0, 1, "steps that the discriminator gives to whoever took them")
 declare("reward_step", "reward", -INF, INF, "mean reward of a step, as the policy learned from it")

@@ -20,6 +20,8 @@ from hypothesis import strategies as st
 pytest.importorskip("gymnasium", reason="the extra control is not installed")
 pytest.importorskip("mujoco", reason="the extra control is not installed")
 
+from accord.control.answering import SHOWN
+from accord.control.asked_kinds import QUESTIONS, AskedKind
 from accord.control.clip_learning import ClipLearning
 from accord.control.ppo import VectorPpo
 from accord.control.sac import Sac
@@ -135,6 +137,38 @@ def test_a_resumed_run_is_the_same_to_the_bit(tmp_path: Path, environment: str, 
             assert (array == theirs.arrays()[name]).all(), name
 
 
+@pytest.mark.parametrize("asks", ["ranking", "best_worst", "rating", "thumb"])
+def test_a_run_asks_in_any_kind(tmp_path: Path, asks: AskedKind) -> None:
+    """As many answers as the schedule says, each about as many different clips as its kind is, a
+    quarter drawn at random; what is held out is ordered; the scale of ratings goes on as it was."""
+    settings = ClipLearningSettings.model_validate(
+        SMALL | {"asks": asks, "comparisons": 30, "first_comparisons": 14, "mistakes": 0.1}
+    )
+    whole, kept = ClipLearning(settings, 5, tmp_path / "whole"), LocalSession()
+    whole.run(kept)
+    records = whole.records
+    assert [row["comparisons"] for row in kept.history] == [14, 14, 22, 22, 30, 30]
+    assert {record.kind for record in records} == {asks}
+    assert len({record.id for record in records}) == 30
+    for record in records:
+        assert len({option.content.model_dump_json() for option in record.options}) == SHOWN[asks]  # type: ignore[union-attr]
+        assert record.prompt == QUESTIONS[asks]
+    arms = [record.meta["selected_by"] for record in records]
+    assert arms[:14] == ["random"] * 14
+    assert arms[14:].count("random") == 4
+    assert 0 <= whole.told["heldout_agreement"] <= 1
+    if asks != "rating":
+        return
+    session = Stops(3, tmp_path / "state.pt")
+    with pytest.raises(Interrupted):
+        ClipLearning(settings, 5, tmp_path / "half").run(session)
+    again = ClipLearning(settings, 5, tmp_path / "half")
+    again.run(LocalSession(torch.load(session.path, weights_only=True)))
+    assert again.records == records
+    for name, array in again.reward.arrays().items():
+        assert (array == whole.reward.arrays()[name]).all(), name
+
+
 def EpisodeIds(folder: Path) -> list[str]:
     from accord.control.episodes import EpisodeStore
 
@@ -164,8 +198,8 @@ def test_an_interrupted_run_ends_as_one_that_was_not(
 
 def test_soft_actor_critic_killed_at_any_moment_ends_as_if_it_was_not(tmp_path: Path) -> None:
     """By kill -9 while it explores and after it: what it remembers goes on too, and so do the
-    rollouts of which nothing was asked yet."""
-    made = recipe(tmp_path, **SOFT, policy={}, checkpoints={"every_steps": 1})
+    rollouts of which nothing was asked yet, and the scale that a watcher rates on."""
+    made = recipe(tmp_path, **SOFT, policy={}, asks="rating", checkpoints={"every_steps": 1})
     run(made, tmp_path / "whole")
     walk, dies_at = ClipLearning._walk, [3, 9]
 
@@ -183,6 +217,7 @@ def test_soft_actor_critic_killed_at_any_moment_ends_as_if_it_was_not(tmp_path: 
         assert os.waitpid(child, 0)[1] == signal.SIGKILL
         dies_at.pop(0)
     run(made, tmp_path / "killed", resume=True)
+    assert "on 0 to 4</span>" in (tmp_path / "killed/report.html").read_text()
     assert left(tmp_path / "killed") == left(tmp_path / "whole")
 
 
@@ -255,6 +290,8 @@ def test_each_learner_has_its_own_settings_and_what_it_cannot_do_is_said(
         ({"rounds": 7}, "6 comparisons cannot be spread over 7 rounds"),
         ({"asked_until": 0.1}, "2 rounds in 0 rollouts"),
         ({"anew": [0.5, 0.2]}, "anew [0.5, 0.2]: name shares between 0 and 1, in order"),
+        ({"asks": "ranking", "learn_from": "reward"}, "asks: ranking with learn_from: reward"),
+        ({"asks": "stars"}, "asks"),
         ({"horizon": "fixed"}, "ending_costs 3 with horizon: fixed, where nothing ends"),
         ({"anew": [1]}, "anew [1.0]: name shares between 0 and 1, in order"),
         ({"anew": [0.5, 0.52]}, "anew [0.5, 0.52] begins twice in one of 6 rollouts"),

@@ -68,8 +68,8 @@ def upper(item: dict[str, Any]) -> dict[str, Any]:
 
 def learning(folder: Path, db: Database, pause: Any, said: list[str]) -> tuple[ClipLearning, int]:
     settings = ClipLearningSettings.model_validate(SMALL)
-    project, _ = open_project(db, "here", folder / "studio.json", "robots", settings.question)
-    people = StudioJudges(db, project, settings.question, pause)
+    project, _ = open_project(db, "here", folder / "studio.json", "robots", settings.wording)
+    people = StudioJudges(db, project, settings.wording, pause)
     return ClipLearning(settings, 5, folder, say=said.append, people=people), project
 
 
@@ -90,7 +90,7 @@ def test_people_teach_a_policy_through_the_api_while_it_learns(tmp_path: Path) -
         # Six first; then not more than one round of three behind.
         assert waited == [(0, 6), (4, 6), (6, 9)]
         assert "3 comparisons asked, of rollout 5" in said
-        assert said[-1] == "2 comparisons were never answered"
+        assert said[-1] == "2 comparisons were never given"
         records = learner.records
         arms = [record.meta["selected_by"] for record in records]
         assert (arms[:6], set(arms[6:])) == (["random"] * 6, {"random", "active"})
@@ -115,7 +115,7 @@ def test_what_somebody_skips_is_settled_and_says_nothing(tmp_path: Path) -> None
     ):
         project, _ = open_project(db, "here", tmp_path / "studio.json", "robots", "Which?")
         people = StudioJudges(db, project, "Which?", lambda *_: None)
-        asked = [AskedClips(clips[0], clips[1], "random", (0.0, 0.0))]
+        asked = [AskedClips((clips[0], clips[1]), "random", (np.zeros(1),) * 2)]
         people.ask(2, asked, {clip_key(clip): drawing for clip in clips})
         assert people.settled() == Settled(1, 0)
         token = Client(there.url, owner(db)).make_bot("robots", "bot")["token"]

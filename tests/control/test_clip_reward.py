@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accord.control.acquisition import choose, first_preferred, pairs_of, value
+from accord.control.acquisition import choose, distinct, sets_of, value
+from accord.control.answering import SHOWN
+from accord.control.asked_kinds import ASKED_KINDS, AskedKind, answer_shares
 from accord.control.clip_reward import ClipReward, ClipRewardSettings
 from accord.control.environments import ActionForm
 from accord.control.judged_clips import JudgedClips
@@ -42,7 +44,9 @@ def test_lapses_are_christianos(gap: float, lapse: float) -> None:
     )
     wanted = (1 - lapse) / (1 + np.exp(-gap)) + lapse / 2
     assert first.exp().item() == pytest.approx(wanted, rel=1e-6)
-    assert first_preferred(np.array([gap]), lapse)[0] == pytest.approx(wanted, rel=1e-6)
+    assert answer_shares("comparison", np.array([[[gap, 0.0]]]), lapse)[0, 0, 0] == pytest.approx(
+        wanted, rel=1e-6
+    )
 
 
 @given(st.integers(0, 99))
@@ -118,32 +122,72 @@ def test_a_resumed_reward_is_the_same_to_the_bit() -> None:
     np.testing.assert_array_equal(one.rewards(clips.clips_CLI), other.rewards(clips.clips_CLI))
 
 
+def apart(gap_EP: np.ndarray) -> np.ndarray:
+    """Scores of pairs that are as far apart."""
+    return np.stack([gap_EP, np.zeros_like(gap_EP)], -1)
+
+
 def test_what_members_disagree_on_is_asked_and_what_is_uncertain_to_all_alike_is_not() -> None:
-    gap_EP = np.array([[0.0, 3.0, 4.0], [0.0, -3.0, 4.0], [0.0, 3.0, 4.0]])
+    score = apart(np.array([[0.0, 3.0, 4.0], [0.0, -3.0, 4.0], [0.0, 3.0, 4.0]]))
     for kind in ("variance", "information"):
-        assert value(kind, gap_EP, 0.1).argmax() == 1
-        assert value(kind, gap_EP, 0.1)[0] == pytest.approx(0, abs=1e-12)
-    assert (value("information", gap_EP, 0.1) <= np.log(2)).all()
-    sure, lapsing = (value("information", gap_EP, lapse)[1] for lapse in (0.0, 0.8))
+        worth = value(kind, answer_shares("comparison", score, 0.1))
+        assert worth.argmax() == 1
+        assert worth[0] == pytest.approx(0, abs=1e-12)
+        assert (worth <= np.log(2)).all()
+    sure, lapsing = (
+        value("information", answer_shares("comparison", score, lapse))[1] for lapse in (0.0, 0.8)
+    )
     assert lapsing < sure / 5  # who answers at random tells little
+
+
+@pytest.mark.parametrize("kind", ASKED_KINDS)
+@given(st.integers(0, 99), st.floats(0, 0.9))
+@settings(max_examples=15, deadline=None)
+def test_answers_of_every_kind_are_shares_that_do_not_hang_on_names(
+    kind: AskedKind, seed: int, lapse: float
+) -> None:
+    """They sum to one; a question whose clips stand in another order is worth as much; where all
+    members think alike no kind is worth asking."""
+    rng = np.random.default_rng(seed)
+    score = rng.normal(size=(3, 7, SHOWN[kind])) * 3
+    p_EQA = answer_shares(kind, score, lapse)
+    assert p_EQA.shape[2] == {"comparison": 2, "ranking": 24, "best_worst": 12}.get(kind, 2)
+    np.testing.assert_allclose(p_EQA.sum(-1), 1)
+    assert (p_EQA >= lapse / p_EQA.shape[2] - 1e-12).all()
+    turned = answer_shares(kind, score[..., ::-1], lapse)
+    for how in ("variance", "information"):
+        np.testing.assert_allclose(value(how, turned), value(how, p_EQA), atol=1e-12)
+        alike = answer_shares(kind, score[:1].repeat(3, 0), lapse)
+        np.testing.assert_allclose(value(how, alike), 0, atol=1e-12)
 
 
 @given(st.integers(2, 40), st.integers(0, 99))
 def test_the_random_arm_is_always_there(count: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    gap_EP = rng.normal(size=(3, 10 * count))
-    chosen, arms = choose("variance", gap_EP, 0.1, count, 0.25, rng)
+    p_EQA = answer_shares("comparison", apart(rng.normal(size=(3, 10 * count))), 0.1)
+    chosen, arms = choose("variance", p_EQA, count, 0.25, rng)
     assert len(set(chosen.tolist())) == count
     assert arms.count("random") == int(np.ceil(0.25 * count))
-    worth = value("variance", gap_EP, 0.1)
+    worth = value("variance", p_EQA)
     active = worth[chosen[arms.count("random") :]]
     left = np.delete(worth, chosen)
     assert not len(active) or active.min() >= left.max()
-    pairs = pairs_of(count, 50, rng)
-    assert (pairs[:, 0] != pairs[:, 1]).all()
-    assert pairs.max() < count
+    few, _ = choose("variance", p_EQA[:, :3], max(3, count), 0.25, rng)
+    assert sorted(few.tolist()) == [0, 1, 2]  # each once, where there are no more
+
+
+@given(st.integers(4, 9), st.integers(1, 4), st.integers(0, 99))
+def test_sets_hold_different_clips_and_every_clip_comes_anywhere(
+    clips: int, size: int, seed: int
+) -> None:
+    sets = sets_of(clips, 600, size, np.random.default_rng(seed))
+    assert all(len(set(row)) == size for row in sets.tolist())
+    for place in range(size):
+        assert set(sets[:, place].tolist()) == set(range(clips))
+    kept = [tuple(sorted(row)) for row in distinct(sets).tolist()]
+    assert len(set(kept)) == len(kept) == len({tuple(sorted(row)) for row in sets.tolist()})
 
 
 def test_no_random_arm_is_refused() -> None:
     with pytest.raises(ConfigError, match="the random arm is 0%"):
-        choose("variance", np.zeros((3, 10)), 0.1, 2, 0.0, np.random.default_rng(0))
+        choose("variance", np.full((3, 10, 2), 0.5), 2, 0.0, np.random.default_rng(0))

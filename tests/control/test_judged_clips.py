@@ -23,7 +23,7 @@ from accord.control.clip_reward import ClipReward, ClipRewardSettings
 from accord.control.episodes import EpisodeStore
 from accord.control.grounding import corrected, demonstrated, stopped, thumb_at
 from accord.control.judged_clips import JudgedClips
-from accord.control.watchers import judged_clips
+from accord.control.reading_clips import judged_clips
 from accord.errors import DataError
 from accord.feedback.messages import Clip
 from accord.feedback.records import Comparison, Feedback, Ranking

@@ -19,12 +19,13 @@ from accord.cli.main import main
 from accord.control.clip_reward import ClipReward, ClipRewardSettings
 from accord.control.episodes import Episode, EpisodeStore
 from accord.control.making import make
+from accord.control.reading_clips import judged_clips
 from accord.control.recording import record, replay
 from accord.control.rollouts import at_random
 from accord.control.taking_over import correction, take_over, these
-from accord.control.watchers import judged_clips
 from accord.errors import DataError
 from accord.feedback.records import parse_line
+from accord.files import AppendLog
 
 BATCH = make("accord:Hopper", 1, 30)
 EPISODE = record(BATCH, at_random(BATCH.actions), 1, seed=2).episodes[0]
@@ -103,6 +104,8 @@ def test_the_command_keeps_both_episodes_and_what_is_preferred(tmp_path: Path) -
         assert f"{EPISODE.id}-from-5-{seed}:" in done.output
     again = CliRunner().invoke(main, [*given, "2"])
     assert "is there already" in again.output
+    other = CliRunner().invoke(main, [*given, "2", "--annotator", "bob"])
+    assert other.exit_code == 0, other.output  # somebody else may prefer it, too
     store = EpisodeStore(tmp_path / "new")
     assert store.ids == [EPISODE.id, f"{EPISODE.id}-from-5-1", f"{EPISODE.id}-from-5-2"]
     assert EpisodeStore(tmp_path / "old").ids == [EPISODE.id]
@@ -110,4 +113,29 @@ def test_the_command_keeps_both_episodes_and_what_is_preferred(tmp_path: Path) -
     reward = ClipReward(ClipRewardSettings(), BATCH.observation_size, BATCH.actions, 0)
     judged, _ = judged_clips([parse_line(line) for line in lines], store, reward)
     assert judged is not None
-    assert len(judged) == 2
+    assert len(judged) == 3
+
+
+def test_a_call_killed_between_its_two_writes_is_completed_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    EpisodeStore(tmp_path / "old").append([EPISODE])
+    given = ["control", "take-over", str(tmp_path / "old"), EPISODE.id, "5", str(tmp_path / "new")]
+    given += ["--policy", "random", "--annotator", "ann"]
+
+    def dies(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as dying:
+        dying.setattr(AppendLog, "append", dies)
+        assert CliRunner().invoke(main, given).exit_code != 0
+    taken = f"{EPISODE.id}-from-5-0"
+    assert EpisodeStore(tmp_path / "new").ids == [EPISODE.id, taken]
+    assert not (tmp_path / "new/feedback.jsonl").exists()
+    again = CliRunner().invoke(main, given)
+    assert again.exit_code == 0, again.output
+    assert f"{taken} was there without its correction, which is kept now" in again.output
+    assert EpisodeStore(tmp_path / "new").ids == [EPISODE.id, taken]
+    (line,) = (tmp_path / "new/feedback.jsonl").read_text().splitlines()
+    assert parse_line(line).choice.named() == ["b"]
+    assert "is there already" in CliRunner().invoke(main, given).output

@@ -18,6 +18,7 @@ from accord.control.rollouts import Act, at_random
 from accord.control.taking_over import correction, take_over
 from accord.errors import ConfigError, DataError
 from accord.feedback.messages import Clip
+from accord.feedback.records import Feedback
 from accord.files import AppendLog
 from accord.report.clips import clips_page
 from accord.statistics.means import student_mean
@@ -162,13 +163,25 @@ def take_over_episode(
     act = _policy(policy, make(original.environment, 1), greedy)
     taken = take_over(original, step, act, seed, f"{named}-from-{step}-{seed}", steps)
     found = correction(said[0], original, taken, said[1])
-    kept = EpisodeStore(out)
-    if named in kept.ids and kept.episode(named).digest != original.digest:
-        raise DataError(f"{out} holds another episode {named}", "name another folder")
-    kept.append([one for one in (original, taken) if one.id != named or named not in kept.ids])
-    AppendLog(out / "feedback.jsonl").append([found.model_dump(mode="json")])
+    _keep_correction(out, original, taken, found)
     paid = f"{taken.reward_T.sum():.3g} (before {original.reward_T.sum():.3g})"
     click.echo(f"{safe_text(taken.id)}: {taken.steps:,} steps, paid {paid}, in {out}")
+
+
+def _keep_correction(out: Path, original: Episode, taken: Episode, found: Feedback) -> None:
+    """Both episodes, then what is preferred. A call that was killed between the two is completed by
+    one like it. Raises DataError where all is there already, or another episode of a name."""
+    kept, log = EpisodeStore(out), AppendLog(out / "feedback.jsonl")
+    for one, fix in ((original, "name another folder"), (taken, "give another --seed")):
+        if one.id in kept.ids and kept.episode(one.id).digest != one.digest:
+            raise DataError(f"{out} holds another episode {one.id}", fix)
+    if any(row["id"] == found.id for row in log.rows):
+        raise DataError(f"the correction by {taken.id} is there already", "give another --seed")
+    missing = [one for one in (original, taken) if one.id not in kept.ids]
+    kept.append(missing)
+    log.append([found.model_dump(mode="json")])
+    if not missing:
+        click.echo(f"{safe_text(taken.id)} was there without its correction, which is kept now")
 
 
 def export_episodes(place: Path, out: Path) -> None:

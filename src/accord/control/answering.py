@@ -52,12 +52,13 @@ SHOWN: dict[AnswerKind, int] = {
 @dataclass(frozen=True)
 class SimulatedAnswers:
     """Answers in one kind. person: with its rationality, sharpness and ties; before: steps that a
-    thumb at a moment is about."""
+    thumb at a moment is about; thresholds: of the levels of a rating."""
 
     question: str
     kind: AnswerKind
     person: SimulatedAnnotator
     before: int = 10
+    thresholds: Sequence[float] = (-2.0, -0.7, 0.7, 2.0)
 
     def answer(self, clips: Sequence[Clip], liked: Sequence[Array], seed: int) -> Feedback:
         """One record about SHOWN[kind] clips; liked: what the person thinks of each of their steps,
@@ -73,7 +74,7 @@ class SimulatedAnswers:
             case "best_worst":
                 return judge_best_worst(offered, person, seed, "")
             case "rating":
-                return judge_rating(offered, 0, person, seed, "")
+                return judge_rating(offered, 0, person, seed, "", self.thresholds)
             case "thumb":
                 return judge_thumb(offered, 0, person, seed, "")
             case "correction":

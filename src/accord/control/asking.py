@@ -1,8 +1,8 @@
-"""What of a rollout is asked about: it is cut into episodes, these into clips, and of these pairs
-are chosen.
+"""What of a rollout is asked about: it is cut into episodes, these into clips, and of these sets
+are chosen, as many clips together as the kind of answer is about.
 
-Suffixes: T, N, O, S as in rollouts; C clips, L steps of a clip, I numbers of an input, P pairs, E
-members of the reward.
+Suffixes: T, N, O, S as in rollouts; C clips, L steps of a clip, I numbers of an input, Q questions,
+K clips of one, E members of the reward.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from accord.control.acquisition import choose, distinct, pairs_of
+from accord.control.acquisition import choose, distinct, sets_of
+from accord.control.answering import SHOWN
+from accord.control.asked_kinds import answer_shares
 from accord.control.clip_reward import ClipReward
 from accord.control.environments import EnvironmentBatch
 from accord.control.episodes import Episode, windows
@@ -19,6 +21,7 @@ from accord.control.rollouts import Steps
 from accord.control.settings import ClipLearningSettings
 from accord.control.watchers import AskedClips
 from accord.feedback.messages import Clip
+from accord.statistics.intervals import Index
 
 
 @dataclass
@@ -50,32 +53,39 @@ class ClipPool:
         twice: bool,
         rng: np.random.Generator,
     ) -> list[AskedClips]:
-        """`count` pairs, by the acquisition of the settings; the first ones at random. twice:
-        whether the same pair may be asked twice."""
+        """`count` questions, by the acquisition of the settings, the first ones at random; fewer
+        where there are not enough clips. twice: whether the same clips may be asked about twice,
+        where there are several in a question."""
+        size = SHOWN[settings.asks]
         wanted = count * (1 if first else settings.candidates)
-        pairs_P2 = pairs_of(len(self.clips), wanted, rng)
-        if not twice:
-            more_P2 = pairs_of(len(self.clips), 4 * wanted, rng)
-            pairs_P2 = distinct(np.concatenate([pairs_P2, more_P2]))[:wanted]
+        sets_QK = self._sets(wanted, size, twice, rng)
         shown = [self.episodes[clip.episode].piece(clip) for clip in self.clips]
         inputs_CLI = np.stack([reward.of_episode(piece) for piece in shown])
-        score_EC = reward.scores(inputs_CLI)
-        gap_EP = score_EC[:, pairs_P2[:, 0]] - score_EC[:, pairs_P2[:, 1]]
+        score_EQK = reward.scores(inputs_CLI)[:, sets_QK]
+        p_EQA = answer_shares(settings.asks, score_EQK, settings.reward.lapse)
         kind = "random" if first else settings.acquisition
-        chosen, arms = choose(
-            kind, gap_EP, settings.reward.lapse, count, settings.random_share, rng
-        )
+        chosen, arms = choose(kind, p_EQA, count, settings.random_share, rng)
         return [
             AskedClips(
-                self.clips[a], self.clips[b], arm,
-                (float(shown[a].reward_T.sum()), float(shown[b].reward_T.sum())),
+                tuple(self.clips[n] for n in few), arm, tuple(shown[n].reward_T for n in few)
             )
-            for (a, b), arm in zip(pairs_P2[chosen].tolist(), arms, strict=True)
-        ]  # fmt: skip
+            for few, arm in zip(sets_QK[chosen].tolist(), arms, strict=True)
+        ]
+
+    def _sets(self, wanted: int, size: int, twice: bool, rng: np.random.Generator) -> Index:
+        """Clips that may be asked about together, by their places: [Q, K]."""
+        if size == 1:  # to ask about one again would tell of who answers alone
+            alone: Index = rng.permutation(len(self.clips))[:wanted, None]
+            return alone
+        sets_QK = sets_of(len(self.clips), wanted, size, rng)
+        if not twice:
+            more_QK = sets_of(len(self.clips), 4 * wanted, size, rng)
+            sets_QK = distinct(np.concatenate([sets_QK, more_QK]))[:wanted]
+        return sets_QK
 
     def of(self, asked: list[AskedClips]) -> list[Episode]:
         """The episodes that these lie in, each once."""
-        names = dict.fromkeys(clip.episode for one in asked for clip in (one.first, one.second))
+        names = dict.fromkeys(clip.episode for one in asked for clip in one.clips)
         return [self.episodes[name] for name in names]
 
 

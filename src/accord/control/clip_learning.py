@@ -1,4 +1,4 @@
-"""A policy that learns from comparisons of clips of its own behaviour (Christiano et al. 2017):
+"""A policy that learns from what is said of clips of its own behaviour (Christiano et al. 2017):
 walk, cut clips, ask, learn the reward, learn the policy, and again.
 
 Clips are cut from the rollouts that the policy learns from: asking costs no step of the
@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from accord.control.answering import SHOWN
+from accord.control.asked_kinds import ANSWERS
 from accord.control.asking import ClipPool, pieces_of
 from accord.control.clip_reward import ClipReward, member_seed
 from accord.control.environments import Mask
@@ -25,11 +27,12 @@ from accord.control.learners import PolicyLearner, policy_learner
 from accord.control.making import make
 from accord.control.people import ClipJudges
 from accord.control.poses import has_poses
+from accord.control.reading_clips import judged_clips
 from accord.control.recent import RecentWalk
 from accord.control.rollouts import Act, Steps, Walker
 from accord.control.saving import save_arrays, saved_head
 from accord.control.settings import ClipLearningSettings
-from accord.control.watchers import SimulatedWatcher, Watcher, judged_clips
+from accord.control.watchers import SimulatedWatcher, Watcher
 from accord.errors import DataError, RunError
 from accord.feedback.records import Feedback
 from accord.files import AppendLog
@@ -59,8 +62,8 @@ class ClipLearning:
         say: Callable[[str], None] = lambda _: None,
         people: ClipJudges | None = None,
     ) -> None:
-        """watcher: who compares; a simulated one, that likes what the environment pays, where none
-        is given; people: who compare instead, in their own time. Raises ConfigError for what `make`
+        """watcher: who judges; a simulated one, that likes what the environment pays, where none
+        is given; people: who judge instead, in their own time. Raises ConfigError for what `make`
         refuses."""
         self.settings, self.seed, self.say = settings, seed, say
         learning = settings.learning
@@ -77,7 +80,7 @@ class ClipLearning:
         )
         self._film = Film(self.environments)
         self.watcher = watcher or SimulatedWatcher(
-            settings.question, settings.rationality, settings.mistakes
+            settings.wording, settings.rationality, settings.mistakes, settings.asks
         )
         size, form = self.environments.observation_size, self.environments.actions
         self.learner = self._newborn(0)
@@ -236,17 +239,22 @@ class ClipLearning:
     # --- asking -----------------------------------------------------------------------------------
     def _first_comparisons(self, number: int, steps: Steps) -> None:
         """Clips of the policy as it begins, from as many rollouts as they take."""
-        count = self.settings.first_comparisons
+        count, size = self.settings.first_comparisons, SHOWN[self.settings.asks]
         gathered = [self._recent.until(steps)]
         pool = self._pool(number, gathered[0])
-        while len(pool.clips) < 2 * count and len(gathered) < GATHERED:
+        while len(pool.clips) < size * count and len(gathered) < GATHERED:
             more = self._walk(number, len(gathered))
             self.learner.remember(more)
             gathered.append(more)
             pool.add(self._pieces(number, more, len(gathered) - 1))
-        if len(pool.clips) < 2:
+        if len(pool.clips) < size:
+            found = (
+                f"only {len(pool.clips)} of {size} pieces last"
+                if pool.clips
+                else "no episode lasts"
+            )
             raise DataError(
-                f"no episode lasts for a clip of {self.settings.clip} steps: of {pool.pieces:,}"
+                f"{found} for a clip of {self.settings.clip} steps: of {pool.pieces:,}"
                 f" pieces of episodes the longest has {pool.longest}",
                 "use shorter clips",
             )
@@ -274,22 +282,28 @@ class ClipLearning:
         return self._hearing is not None and number in self.settings.schedule()
 
     def _ask(self, number: int, pool: ClipPool, count: int) -> None:
-        """Choose pairs, keep the episodes they lie in, have them judged, learn from all so far."""
+        """Choose clips, keep the episodes they lie in, have them judged, learn from all so far."""
         settings, rng = self.settings, generator(self.seed, "asking", number)
         hearing = self._hearing
         if hearing is not None:
             count -= hearing.people.standing(number)  # asked before it was interrupted
             if count <= 0:
                 return
-        if len(pool.clips) < 2:
-            self.say(f"rollout {number + 1}: no two clips of {settings.clip} steps, none asked")
+        first, size = number == settings.first_asked, SHOWN[settings.asks]
+        asked = []
+        if len(pool.clips) >= size:
+            asked = pool.choose(self.reward, settings, count, first, hearing is None, rng)
+        if len(asked) < count:
+            self.say(
+                f"rollout {number + 1}: {len(asked):,} of {count:,} {ANSWERS[settings.asks]} asked:"
+                f" there are {len(pool.clips):,} clips of {settings.clip} steps"
+            )
+        if not asked:
             return
-        first = number == settings.first_asked
-        asked = pool.choose(self.reward, settings, count, first, hearing is None, rng)
         there = set() if hearing is None else set(self.store.ids)
         self.store.append([one for one in pool.of(asked) if one.id not in there])
         if hearing is not None:
-            clips = [clip for one in asked for clip in (one.first, one.second)]
+            clips = [clip for one in asked for clip in one.clips]
             hearing.ask(number, asked, self._film.drawings(clips, pool.episodes))
             return
         records = self.watcher.judge(asked, rng)
@@ -334,6 +348,7 @@ class ClipLearning:
             "blocks": self.store.blocks,
             "records": len(self._log.rows),
             "heard": 0 if self._hearing is None else self._hearing.learned,
+            "watcher": self.watcher.state(),
             "walker": self._walker.state(),
         }
 
@@ -342,6 +357,7 @@ class ClipLearning:
         self.learner = self._newborn(self.settings.life(max(0, done - 1)))
         self.learner.load(state["learner"])
         self.reward.load(state["reward"])
+        self.watcher.load(state["watcher"])
         self._ends_BI = state["ends"].numpy()
         self._learnt = dict(state["learnt"])
         self.environment_steps = int(state["environment_steps"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from accord.control.asked_kinds import ANSWERS
 from accord.control.clip_reward import held_out
 from accord.control.people import ClipJudges, Drawings, Settled
 from accord.control.settings import ClipLearningSettings
@@ -15,7 +16,7 @@ from accord.studio.projects.training import RewardLearned
 
 @dataclass
 class Hearing:
-    """What a run heard. asked: comparisons so far; learned: judgements of the log that were learned
+    """What a run heard. asked: questions so far; learned: judgements of the log that were learned
     from; a judgement that was taken back leaves both."""
 
     people: ClipJudges
@@ -28,7 +29,7 @@ class Hearing:
     def ask(self, rollout: int, asked: Sequence[AskedClips], drawings: Drawings) -> None:
         """Ask about clips of a rollout, and say so."""
         self.people.ask(rollout, asked, drawings)
-        self.say(f"{len(asked):,} comparisons asked, of rollout {rollout + 1}")
+        self.say(f"{len(asked):,} {self._answers} asked, of rollout {rollout + 1}")
 
     def listen(self, rollout: int) -> Settled:
         """Put what stands into the log. Before the policy learns from a rollout, whatever is due is
@@ -75,7 +76,11 @@ class Hearing:
         if self.fresh:
             self.say(f"{self.fresh:,} judgements came after the policy's last step: kept, not used")
         if left := now.asked - now.settled:
-            self.say(f"{left:,} comparisons were never answered")
+            self.say(f"{left:,} {self._answers} were never given")
+
+    @property
+    def _answers(self) -> str:
+        return ANSWERS[self.settings.asks]
 
     def _keep(self, now: Settled) -> None:
         self.asked, judged = now.asked, self.people.judgements()

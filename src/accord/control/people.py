@@ -92,7 +92,7 @@ class StudioJudges:
             {
                 "options": [
                     {"id": name, "content": to_json(clip), "drawing": drawings[clip_key(clip)]}
-                    for name, clip in zip("ab", (one.first, one.second), strict=True)
+                    for name, clip in zip("ab", one.clips, strict=True)
                 ],
                 "meta": {"rollout": rollout, "selected_by": one.arm},
             }

@@ -1,4 +1,4 @@
-"""What learning from comparisons of clips can be told."""
+"""What learning from judgements of clips can be told."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from accord.control.acquisition import Acquisition
+from accord.control.asked_kinds import QUESTIONS, AskedKind
 from accord.control.clip_reward import ClipRewardSettings
 from accord.control.gym_batch import PATIENCE
 from accord.control.learners import LearnerName
@@ -17,11 +18,11 @@ from accord.feedback.selection import LEAST_RANDOM
 from accord.learning.settings import Share, Steps
 from accord.validation import Settings, Unit
 
-Comparisons = Annotated[int, Unit("comparisons")]
+Answers = Annotated[int, Unit("answers")]
 
 
 class ClipLearningSettings(Settings):
-    """A reward learned from comparisons of clips while a policy learns from it."""
+    """A reward learned from what is said of clips while a policy learns from it."""
 
     environment: str = Field(
         description=(
@@ -42,7 +43,10 @@ class ClipLearningSettings(Settings):
     )
     learn_from: Literal["comparisons", "reward"] = Field(
         "comparisons",
-        description="What the policy learns from; reward: the environment's own, to compare with.",
+        description=(
+            "What the policy learns from; comparisons: what is said of clips, as `asks` says;"
+            " reward: the environment's own, to compare with."
+        ),
     )
     horizon: Literal["floor", "fixed", "absorb"] = Field(
         "floor",
@@ -81,12 +85,19 @@ class ClipLearningSettings(Settings):
         ),
     )
     question: str = Field(
-        "Which of the two clips is better?", min_length=1, description="What is asked."
+        "", description="What is asked; empty: what suits the kind of answer (`asks`)."
     )
-    comparisons: Comparisons = Field(900, ge=1, description="Comparisons in all.")
-    first_comparisons: Comparisons = Field(
-        300, ge=1, description="Of these, before the policy learns."
+    asks: AskedKind = Field(
+        "comparison",
+        description=(
+            "How it is answered; comparison: of two clips; ranking, best_worst: of four; rating,"
+            " thumb: of one."
+        ),
     )
+    comparisons: Answers = Field(
+        900, ge=1, description="Answers in all: comparisons, or what `asks` names."
+    )
+    first_comparisons: Answers = Field(300, ge=1, description="Of these, before the policy learns.")
     rounds: Annotated[int, Unit("rounds")] = Field(
         12, ge=0, description="Times that more are asked, as many each time."
     )
@@ -97,12 +108,12 @@ class ClipLearningSettings(Settings):
     acquisition: Acquisition = Field(
         "variance",
         description=(
-            "What is asked: clips at random, those on which the members' probabilities vary most,"
-            " or whose answer is expected to tell most (information)."
+            "What is asked: clips at random, those on which the members' probabilities of the"
+            " answers vary most, or whose answer is expected to tell most (information)."
         ),
     )
-    candidates: Annotated[int, Unit("pairs per comparison")] = Field(
-        10, ge=1, description="Pairs that one comparison is chosen from."
+    candidates: Annotated[int, Unit("sets per answer")] = Field(
+        10, ge=1, description="Sets of clips (pairs, fours, single ones) that one is chosen from."
     )
     random_share: Share = Field(
         0.25, ge=LEAST_RANDOM, le=1, description="Of the chosen, those drawn at random."
@@ -137,8 +148,8 @@ class ClipLearningSettings(Settings):
         1,
         ge=0,
         description=(
-            "Rounds of comparisons that people may be behind before the policy waits for them; the"
-            " first comparisons are always waited for."
+            "Rounds of answers that people may be behind before the policy waits for them; the"
+            " first ones are always waited for."
         ),
     )
     patience: Annotated[float, Unit("seconds")] = Field(
@@ -170,6 +181,8 @@ class ClipLearningSettings(Settings):
     @model_validator(mode="after")
     def _fits(self) -> ClipLearningSettings:
         self._one_learner()
+        if self.learn_from == "reward" and self.asks != "comparison":
+            raise ValueError(f"asks: {self.asks} with learn_from: reward, which asks nothing")
         if self.ending_costs and self.horizon != "floor":
             raise ValueError(
                 f"ending_costs {self.ending_costs:g} with horizon: {self.horizon}, where nothing"
@@ -218,6 +231,11 @@ class ClipLearningSettings(Settings):
             raise ValueError(
                 f"{self.sac.explore:,} steps of exploring leave none of {self.steps:,} to learn in"
             )
+
+    @property
+    def wording(self) -> str:
+        """The question as it is put."""
+        return self.question or QUESTIONS[self.asks]
 
     @property
     def learning(self) -> VectorPpoSettings | SacSettings:
@@ -289,7 +307,7 @@ class ClipLearningSettings(Settings):
         return self.zero_first + (1 - self.zero_first) * moved
 
     def schedule(self) -> dict[int, int]:
-        """Rollout -> comparisons asked of its clips: the first before the policy learns, the others
+        """Rollout -> answers asked about its clips: the first before the policy learns, the others
         evenly spread."""
         first = self.first_asked
         asked = {first: self.first_comparisons}
@@ -300,7 +318,7 @@ class ClipLearningSettings(Settings):
         return asked
 
     def due(self, rollout: int) -> int:
-        """Comparisons that people must have settled before the policy learns from a rollout: the
+        """Questions that people must have settled before the policy learns from a rollout: the
         first ones, and all rounds so far but the last `ahead`."""
         asked, first = self.schedule(), self.first_asked
         later = [number for number in sorted(asked) if first < number <= rollout]

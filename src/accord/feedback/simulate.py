@@ -18,6 +18,7 @@ from accord.errors import ConfigError
 from accord.feedback.choice_model import OUTCOMES, TIE, comparison, decided_p, place_of, utility
 from accord.feedback.records import (
     BestWorst,
+    Choice,
     Clip,
     Comparison,
     Content,
@@ -293,20 +294,30 @@ def judge_best_worst(
 
 def flip(record: Feedback, share: float, seed: int) -> Feedback:
     """Turn the judgement round with probability `share`: the other one preferred, the ranking
-    reversed.
+    reversed, best and worst exchanged, scores mirrored on their scale, the other thumb.
 
     A tie stays a tie. Noise of this kind does not depend on how different the options are (Coste et
     al. 2023).
     """
-    choice = record.choice
     if not share or generator(seed, "flip").random() >= share:
         return record
+    return record.model_copy(update={"choice": _turned(record)})
+
+
+def _turned(record: Feedback) -> Choice:
+    """What was said, turned round."""
+    choice = record.choice
     if isinstance(choice, Ranking):
-        return record.model_copy(update={"choice": Ranking(order=choice.order[::-1])})
+        return Ranking(order=choice.order[::-1])
     if isinstance(choice, Comparison) and choice.preferred is not None:
         other = next(o.id for o in record.options if o.id != choice.preferred)
-        return record.model_copy(update={"choice": choice.model_copy(update={"preferred": other})})
-    return record
+        return choice.model_copy(update={"preferred": other})
+    if isinstance(choice, BestWorst):
+        return BestWorst(best=choice.worst, worst=choice.best)
+    if isinstance(choice, Rating):
+        mirrored = {name: choice.low + choice.high - one for name, one in choice.scores.items()}
+        return choice.model_copy(update={"scores": mirrored})
+    return Thumb(up=not choice.up) if isinstance(choice, Thumb) else choice
 
 
 def drifting(

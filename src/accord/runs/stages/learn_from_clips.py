@@ -1,4 +1,4 @@
-"""A policy and its reward learned together from comparisons of clips, in an environment."""
+"""A policy and its reward learned together from what is said of clips, in an environment."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -26,6 +27,7 @@ from accord.statistics.intervals import Array
 from accord.validation import Settings
 
 if TYPE_CHECKING:
+    from accord.control.asked_kinds import AskedKind
     from accord.control.clip_learning import ClipLearning
     from accord.control.people import ClipJudges
     from accord.control.rollouts import Act
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 STUDIO = "studio.json"
 """Remembers the project in which people judge."""
 SHOWN = 4
-"""Comparisons whose clips the page shows."""
+"""Answers whose clips the page shows."""
 PACE = {"ppo": (2_000, 15_000), "sac": (80, 800)}
 """Learner -> steps per second that a run takes at least and at most, learning included."""
 
@@ -61,7 +63,7 @@ class LearnFromClipsConfig(StageConfig, ClipLearningSettings):
     kind: Literal["learn_from_clips"]
     people: Literal["simulated", "studio"] = Field(
         "simulated",
-        description="Who compares: a simulated watcher, or people in the studio while it trains.",
+        description="Who judges: a simulated watcher, or people in the studio while it trains.",
     )
     studio: StudioPlace = Field(
         default_factory=StudioPlace, description="Where they do, with people: studio."
@@ -72,6 +74,8 @@ class LearnFromClipsConfig(StageConfig, ClipLearningSettings):
     def _are_asked(self) -> LearnFromClipsConfig:
         if self.people == "studio" and self.learn_from == "reward":
             raise ValueError("learn_from: reward asks nobody: leave people at simulated")
+        if self.people == "studio" and self.asks != "comparison":
+            raise ValueError(f"asks: {self.asks} with people: studio, where clips are compared")
         return self
 
     @property
@@ -85,7 +89,7 @@ class LearnFromClips(Stage):
     kind = "learn_from_clips"
     Config = LearnFromClipsConfig
     provides = {"feedback": None, "policy": None, "reward": None, "evidence": None}  # noqa: RUF012
-    about = "a reward learned from comparisons of clips, and a policy that learns from it"
+    about = "a reward learned from what is said of clips, and a policy that learns from it"
 
     def plan(self, config: LearnFromClipsConfig, context: StageContext) -> Plan:
         from accord.control.learners import policy_learner
@@ -108,8 +112,8 @@ class LearnFromClips(Stage):
             notes.append("the run stops where an episode ends before its time (horizon: fixed)")
         if not environment.settable:
             notes.append("its state cannot be set: a resumed run begins new episodes")
-        if config.asks_people:
-            notes += _asked_of_people(config, "frames" if shown else "poses")
+        if config.learn_from == "comparisons":
+            notes += _asked(config, "frames" if shown else "poses")
         if environment.actions.kind == "discrete" and config.learner == "sac":
             policy_learner(config.sac, 1, environment.actions, 1, 0)  # says why not
         slowest, fastest = PACE[config.learner]
@@ -141,18 +145,24 @@ class LearnFromClips(Stage):
                 _settings(config), context.seed, context.folder, say=context.say, people=people
             )
             points = _Points(config, context)
-            session = context.session(_note, **config.checkpoints.model_dump())
+            note = partial(_note, asks=config.asks)
+            session = context.session(note, **config.checkpoints.model_dump())
             learning.run(session, points.evaluate)
         scores = [points.scores(step, learning) for step in points.steps]
         return _result(config, context, learning, points, scores)
 
 
-def _asked_of_people(config: LearnFromClipsConfig, seen_as: str) -> list[str]:
-    """What a plan says of people."""
+def _asked(config: LearnFromClipsConfig, seen_as: str) -> list[str]:
+    """What a plan says of what will be asked, and of whom."""
+    from accord.control.asked_kinds import ANSWERS, DOES
+
     later = f"{config.rounds} rounds of the others" if config.rounds else "no others"
+    when = f"first {config.first_comparisons:,} before the policy learns, then {later}"
+    told = f"{DOES[config.asks]}: {config.comparisons:,} {ANSWERS[config.asks]}"
+    if not config.asks_people:
+        return [f"a simulated watcher {told}, {when}"]
     return [
-        f"people compare {config.comparisons:,} pairs of clips ({seen_as}) in the studio: first"
-        f" {config.first_comparisons:,} before the policy learns, then {later}; it waits for them"
+        f"somebody in the studio, who sees {seen_as}, {told}, {when}; the policy waits for people"
         f" when they are more than {config.ahead} behind",
         f"in another terminal: accord studio --database {_place(config.studio.database)}",
     ]
@@ -167,7 +177,7 @@ def _place(database: str) -> str:
 
 @contextmanager
 def _people(config: LearnFromClipsConfig, context: StageContext) -> Iterator[ClipJudges | None]:
-    """Who compares, where these are people: in a project of this run's own."""
+    """Who judges, where these are people: in a project of this run's own."""
     if not config.asks_people:
         yield None
         return
@@ -177,7 +187,7 @@ def _people(config: LearnFromClipsConfig, context: StageContext) -> Iterator[Cli
     place = _place(config.studio.database)
     with closing(open_database(config.studio.database)) as db:
         file = context.folder / STUDIO
-        project, slug = open_project(db, place, file, config.studio.project, config.question)
+        project, slug = open_project(db, place, file, config.studio.project, config.wording)
         context.say(
             f"people judge in the project {slug}: accord studio --database {place}, then /p/{slug}"
         )
@@ -186,14 +196,17 @@ def _people(config: LearnFromClipsConfig, context: StageContext) -> Iterator[Cli
             context.checkpoint(settled, due, f"waiting for people: {settled:,} of {due:,} answered")
             time.sleep(config.studio.every_seconds)
 
-        yield StudioJudges(db, project, config.question, pause)
+        yield StudioJudges(db, project, config.wording, pause)
 
 
 def _disk(config: LearnFromClipsConfig, observation: int, action: int) -> int:
     """MiB of the episodes that clips lie in, at most, of what evaluations saw, and of what is
     remembered in checkpoints."""
+    from accord.control.answering import SHOWN
+
     piece = config.learning.rollout * config.recent * 8 * (4 * observation + action)
-    asked = 2 * config.comparisons * piece if config.learn_from == "comparisons" else 0
+    shown = SHOWN[config.asks] if config.learn_from == "comparisons" else 0
+    asked = shown * config.comparisons * piece
     watched = (config.points + 1) * config.evaluation * (config.episode_steps or 1000)
     total = asked + watched * 8 * (2 * observation + action)
     if config.learner == "sac":
@@ -207,13 +220,15 @@ def _settings(config: LearnFromClipsConfig) -> ClipLearningSettings:
     return ClipLearningSettings(**given)
 
 
-def _note(values: Mapping[str, float]) -> str:
+def _note(values: Mapping[str, float], asks: AskedKind) -> str:
+    from accord.control.asked_kinds import ANSWERS
+
     told = f"reward {values['reward_step']:.2f}, gold {values['gold_step']:.2f} a step"
     asked, answered = values["comparisons_asked"], values["comparisons"]
     of = f" of {asked:.0f}" if asked > answered else ""
     right = values.get("heldout_agreement")
     ordered = "" if right is None else f", {right:.0%} of those held out ordered as judged"
-    return f"{told}, {answered:.0f}{of} comparisons{ordered}"
+    return f"{told}, {answered:.0f}{of} {ANSWERS[asks]}{ordered}"
 
 
 @dataclass
@@ -294,6 +309,7 @@ def _result(
     points: _Points,
     scores: list[PointScores],
 ) -> StageResult:
+    from accord.control.asked_kinds import ANSWERS
     from accord.examine.episodes import decide_episodes, measure_episodes
 
     evidence = measure_episodes(config.environment, scores)
@@ -305,7 +321,7 @@ def _result(
     _draw(config, context, learning, points)
     last, values = evidence.last, _values(evidence, learning)
     told = [f"{name} {estimate.value:.2f}" for name, estimate in last.measured.items()]
-    asked = f"{len(learning.records):,} comparisons, " if learning.records else ""
+    asked = f"{len(learning.records):,} {ANSWERS[config.asks]}, " if learning.records else ""
     summary = f"{verdict.outcome}: {asked}gold {last.gold}, {', '.join(told)} an episode"
     artefacts = {
         "feedback": context.folder / "feedback.jsonl",
@@ -333,8 +349,9 @@ def _values(evidence: EpisodeEvidence, learning: ClipLearning) -> dict[str, Valu
 def _draw(
     config: LearnFromClipsConfig, context: StageContext, learning: ClipLearning, points: _Points
 ) -> None:
-    """Poses of the policy at the end, and of clips as they were compared; nothing where the robot
+    """Poses of the policy at the end, and of clips as they were judged; nothing where the robot
     cannot be drawn."""
+    from accord.control.asked_kinds import said_of
     from accord.control.mujoco_batch import MujocoBatch
     from accord.control.poses import poses
 
@@ -346,7 +363,7 @@ def _draw(
     seconds = batch.task.seconds
     shown: dict[str, Any] = {
         "policy": poses(batch.body, last["positions"][:length, 0], seconds),
-        "comparisons": [],
+        "judged": [],
     }
     for record in learning.records[-SHOWN:]:
         clips = []
@@ -354,7 +371,7 @@ def _draw(
             assert isinstance(option.content, Clip)  # it was asked so
             states = learning.store.clip(option.content).state_TS
             assert states is not None  # the robot's states can be read
-            chosen = "preferred" if option.id in record.choice.named() else ""
-            clips.append(poses(batch.body, states[:, batch.positions], seconds, chosen))
-        shown["comparisons"].append({"question": str(record.prompt), "clips": clips})
+            said = said_of(record, option)
+            clips.append(poses(batch.body, states[:, batch.positions], seconds, said))
+        shown["judged"].append({"question": str(record.prompt), "clips": clips})
     write_json(context.folder / POSES, shown)
