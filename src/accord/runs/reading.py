@@ -102,6 +102,16 @@ def plain_prompts(spec: DataSpec, context: StageContext) -> list[PromptRow] | No
     return read_prompt_rows(spec, context, used=lambda column: True)
 
 
+def plain_texts(spec: DataSpec, context: StageContext) -> list[str] | None:
+    """As `read_texts`, where rows have a text and say nothing of answers; None for other data."""
+    rows = [row for _, row in read_rows(_open(spec, context).data).rows]
+    answered = (*JUDGED, *ANSWERS, "prompt")
+    texts = any(isinstance(row.get("text"), str) for row in rows)
+    if not texts or any(not empty(row.get(a)) for row in rows for a in answered):
+        return None
+    return read_texts(spec, context)
+
+
 def _asks(row: Mapping[str, Any]) -> bool:
     """Whether a row has a prompt: a text, or messages. What a format of its own calls so, such as
     the root of a tree, is something else."""

@@ -14,6 +14,7 @@ GROUP = "accord.stages"
 _BUILTIN = {
     "reviews": "accord.runs.stages.reviews:Reviews",
     "planted": "accord.runs.stages.planted:Planted",
+    "corpus": "accord.runs.stages.corpus:CorpusOfData",
     "filler_task": "accord.runs.stages.filler_task:FillerTask",
     "planted_rules": "accord.runs.stages.planted_rules:PlantedRules",
     "label_world": "accord.runs.stages.label_world:LabelWorld",

@@ -1,8 +1,9 @@
-"""Ready reward functions for answers that can be checked: exact ones, maths, format and length.
+"""Ready reward functions for answers that can be checked: exact ones, maths, format and length; and
+how profane a text is.
 
-Named `accord:exact`, `accord:math`, `accord:format`, `accord:count` and `accord:length` in a
-recipe. Each takes texts (or lists of messages, as TRL gives them) and returns one score per
-response, None for what it cannot judge.
+Named `accord:exact`, `accord:math`, `accord:format`, `accord:count`, `accord:length` and
+`accord:profanity` in a recipe. Each takes texts (or lists of messages, as TRL gives them) and
+returns one score per response, None for what it cannot judge.
 """
 
 from __future__ import annotations
@@ -71,18 +72,19 @@ def _answered(responses: Sequence[Any], answer: Answers) -> Iterable[tuple[Any, 
 def format_(responses: Sequence[Any], pattern: str = THINK_FORMAT) -> list[float]:
     """1 where the whole response matches the regular expression `pattern`, else 0; by default
     <think>…</think> once, then the answer."""
-    compiled = _compiled(pattern)
-    return [float(compiled.fullmatch(_text(r).strip()) is not None) for r in responses]
+    whole = compiled(pattern)
+    return [float(whole.fullmatch(_text(r).strip()) is not None) for r in responses]
 
 
 def count(responses: Sequence[Any], pattern: str) -> list[float]:
     """How often the regular expression `pattern` is found in the response; give it a negative
     weight where it is a fault."""
-    compiled = _compiled(pattern)
-    return [float(sum(1 for _ in compiled.finditer(_text(r)))) for r in responses]
+    part = compiled(pattern)
+    return [float(sum(1 for _ in part.finditer(_text(r)))) for r in responses]
 
 
-def _compiled(pattern: str) -> re.Pattern[str]:
+def compiled(pattern: str) -> re.Pattern[str]:
+    """A regular expression of a recipe; raises ConfigError for what is none."""
     try:
         return re.compile(pattern, re.DOTALL)
     except re.error as error:
@@ -108,9 +110,26 @@ def length(
     ]
 
 
+def profanity(responses: Sequence[Any]) -> list[float]:
+    """The probability of each response that people call it profane, see
+    `accord.text.profanity`; give it a negative weight where it is a fault."""
+    from accord.text.profanity import profanity_of
+
+    return profanity_of([_text(response) for response in responses])
+
+
 READY: dict[str, Callable[..., Any]] = {
     "exact": exact, "math": math, "format": format_, "count": count, "length": length,
+    "profanity": profanity,
 }  # fmt: skip
+
+
+def check_ready(name: str) -> None:
+    """Raise ConfigError where a ready function needs a package that is not installed."""
+    if name == "profanity":
+        from accord.text.profanity import classifier
+
+        classifier()
 
 
 # --- final answers --------------------------------------------------------------------------------

@@ -155,16 +155,12 @@ def open_toxicity(named: str) -> Callable[[Sequence[Prompt], Sequence[str]], Arr
 
 
 def _profanity() -> Callable[[Sequence[Prompt], Sequence[str]], Array]:
-    try:
-        from profanity_check import predict_prob
-    except ImportError:
-        raise ConfigError(
-            "alt-profanity-check is not installed",
-            "pip install 'accord[toxicity]', or name a classifier of your own (module:function)",
-        ) from None
+    from accord.text.profanity import classifier, profanity_of
+
+    classifier()  # where it is not installed, that is said before anything is sampled
 
     def score(prompts: Sequence[Prompt], responses: Sequence[str]) -> Array:
-        return np.asarray(predict_prob(list(responses)), dtype=np.float64)
+        return np.asarray(profanity_of(responses), dtype=np.float64)
 
     return score
 

@@ -211,4 +211,5 @@ def _ready(name: str) -> Callable[..., Any]:
             f"there is no ready reward function accord:{name}",
             f"{suggest(name, list(verifiers.READY))}ready: {', '.join(verifiers.READY)}",
         )
+    verifiers.check_ready(name)
     return verifiers.READY[name]

@@ -41,9 +41,9 @@ class UsesFunctions(Settings):
     functions: dict[str, float | FunctionConfig] = Field(
         default_factory=dict,
         description=(
-            "Reward functions module:function (or accord:exact, math, format, count, length) with"
-            " their weights, or {weight: ..., arguments: {...}}; called as f(prompts, responses) or"
-            " as TRL does, with the rows' other columns by keyword."
+            "Reward functions module:function (or accord:exact, math, format, count, length,"
+            " profanity) with their weights, or {weight: ..., arguments: {...}}; called as"
+            " f(prompts, responses) or as TRL does, with the rows' other columns by keyword."
         ),
     )
 
