@@ -20,8 +20,17 @@ from PIL import Image
 
 pytest.importorskip("gymnasium", reason="the extra control is not installed")
 
+from accord.control.answering import SHOWN
+from accord.control.asked_kinds import ASKED_KINDS
 from accord.control.clip_learning import ClipLearning
+from accord.control.clip_reward import ClipReward, ClipRewardSettings
+from accord.control.episodes import EpisodeStore, windows
+from accord.control.making import make
 from accord.control.people import Settled, StudioJudges, clip_key, open_project
+from accord.control.poses import pose_drawing
+from accord.control.reading_clips import judged_clips
+from accord.control.recording import record
+from accord.control.rollouts import at_random
 from accord.control.settings import ClipLearningSettings
 from accord.control.watchers import AskedClips, SimulatedWatcher
 from accord.errors import ConfigError
@@ -32,7 +41,7 @@ from accord.seeds import generator
 from accord.studio.client import Client
 from accord.studio.people import accounts, api_tokens
 from accord.studio.projects.incoming import BadItem, checked
-from accord.studio.projects.settings import ProjectSettings
+from accord.studio.projects.settings import Attribute, ProjectSettings
 from accord.studio.projects.training import RewardLearned, learned_so_far
 from accord.studio.storage.database import Database, open_database
 from accord.studio.web.app import StudioConfig, create_app
@@ -44,6 +53,14 @@ SMALL: dict[str, Any] = {
     "policy": {"environments": 2, "rollout": 80, "minibatch": 80, "hidden": 8, "epochs": 1},
     "reward": {"hidden": 8, "first_steps": 4, "round_steps": 2},
 }  # fmt: skip
+
+
+CLIP = {"episode": "e", "start": 0, "stop": 4}
+DRAWN = {
+    "content": CLIP,
+    "drawing": {"kind": "poses", "dt": 0.1, "limbs": [0.1], "frames": [[1, 2, 3, 4]]},
+}
+"""A clip as an option of an item."""
 
 
 def owner(db: Database) -> str:
@@ -104,6 +121,90 @@ def test_people_teach_a_policy_through_the_api_while_it_learns(tmp_path: Path) -
         assert [(one.asked, one.answered, one.held_out) for one in told] == [(6, 6, 0), (12, 10, 1)]
         asked = [(row["comparisons"], row["comparisons_asked"]) for row in session.history]
         assert asked == [(6, 6), (6, 6), (6, 9), (6, 9), (10, 12), (10, 12), (10, 12)]
+
+
+def heights(item: dict[str, Any]) -> dict[str, float]:
+    """How high the pendulum's tip is on average, by the place of the clip."""
+    return {
+        option["id"]: float(np.mean([row[3] for row in option["content"]["drawing"]["frames"]]))
+        for option in item["options"]
+    }
+
+
+def by_height(item: dict[str, Any]) -> dict[str, Any]:
+    """The answer of somebody who sees poses alone, in the kind that is asked for."""
+    high = heights(item)
+    best, *between, worst = sorted(high, key=lambda place: -high[place]) * (2 if len(high) == 1 else 1)  # fmt: skip
+    if item["task"] == "ranking":
+        return {"order": [[best], *([one] for one in between), [worst]]}
+    if item["task"] == "best_worst":
+        return {"best": best, "worst": worst}
+    if item["task"] == "rating":
+        return {"scores": {"overall": int(np.searchsorted([-60, -20, 20, 60], high[best])) + 1}}
+    return {"up": high[best] > 0}
+
+
+def test_people_answer_in_every_kind_through_the_api_and_the_reward_learns_it(
+    tmp_path: Path,
+) -> None:
+    """Clips are the options of the studio's tasks; ids and episodes stay hidden."""
+    batch = make("Pendulum-v1", 4, 60)
+    episodes = record(batch, at_random(batch.actions), 24, seed=1).episodes
+    store = EpisodeStore(tmp_path / "episodes")
+    store.append(episodes)
+    clips = [clip for episode in episodes for clip in windows(episode, 6)]
+    drawings = {clip_key(clip): pose_drawing(store.clip(clip), batch) for clip in clips}
+    with (
+        closing(open_database(tmp_path / "studio.db")) as db,
+        listening(create_app(StudioConfig(db))) as there,
+    ):
+        boss = Client(there.url, owner(db))
+        for asks in ASKED_KINDS[1:]:
+            project, slug = open_project(db, "here", tmp_path / f"{asks}.json", asks, "Which?", asks)  # fmt: skip
+            people = StudioJudges(db, project, "Which?", lambda *_: None)
+            many, size = 90 // (SHOWN[asks] + 1), SHOWN[asks]
+            asked = [
+                AskedClips(tuple(clips[n * size : (n + 1) * size]), "random", ()) for n in range(many)
+            ]  # fmt: skip
+            people.ask(1, asked, drawings)
+            bot = Client(there.url, boss.make_bot(slug, f"bot for {asks}")["token"])
+            seen = bot.next_item(slug)["item"]
+            assert "episode" not in json.dumps(seen["options"])
+            assert [option["id"] for option in seen["options"]] == list("1234")[:size]
+            assert bot.judge(slug, by_height) == many
+            assert people.settled() == Settled(many, many)
+            records = people.judgements()
+            assert {record.kind for record in records} == {asks}
+            assert [len(record.options) for record in records] == [size] * many
+            reward = ClipReward(ClipRewardSettings(sees="outcome", hidden=16, members=1), 3, batch.actions, 1)  # fmt: skip
+            judged, left = judged_clips(records, store, reward)
+            assert judged is not None
+            assert not left
+            reward.fix_scale(judged.clips_CLI.reshape(-1, 3))
+            reward.learn(judged, 100)
+            pieces = [store.clip(clip) for clip in clips[-200:]]
+            score = reward.scores(np.stack([reward.of_episode(one) for one in pieces]))[0]
+            high = np.array([one.observation_TO[1:, 0].sum() for one in pieces])
+            assert np.corrcoef(score, high)[0, 1] > 0.6, asks
+
+
+@pytest.mark.parametrize(
+    ("task", "options", "said"),
+    [
+        ("comparison", [{"content": CLIP}, "a text"], "use one of the tasks clips, ranking"),
+        ("ranking", [DRAWN, "a text"], "option 2 is a text beside clips"),
+        ("thumb", [DRAWN | {"content": "a text"}], "is a text, and has a drawing"),
+        ("correction", [DRAWN | {"content": "a text"}], "those are for the tasks clips"),
+        ("rating", [{"content": CLIP}], "give its drawing"),
+        ("ranking", [DRAWN] * 2, "two options have the same text"),
+    ],
+)  # fmt: skip
+def test_clips_are_options_of_some_tasks_and_not_beside_texts(
+    task: Any, options: list[Any], said: str
+) -> None:
+    scale = [Attribute(name="overall")] if task == "rating" else []
+    with pytest.raises(BadItem, match=said):
+        checked({"options": options}, ProjectSettings(name="n", task=task, attributes=scale))
 
 
 def test_what_somebody_skips_is_settled_and_says_nothing(tmp_path: Path) -> None:

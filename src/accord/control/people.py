@@ -1,4 +1,4 @@
-"""People who compare clips while a policy learns: what they are asked lies in a studio, which is
+"""People who judge clips while a policy learns: what they are asked lies in a studio, which is
 another process and may come and go.
 
 Whatever was judged stays there. A run that was killed finds it again, and asks nothing twice.
@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from sqlalchemy import select
 
+from accord.control.asked_kinds import AskedKind
 from accord.control.watchers import AskedClips
 from accord.errors import ConfigError, DataError, by_reason
 from accord.feedback.messages import Clip
@@ -22,17 +23,37 @@ from accord.feedback.records import Feedback, to_json
 from accord.files import write_json
 from accord.studio.delivery import exporting
 from accord.studio.projects import editing, training
-from accord.studio.projects.settings import ProjectSettings
+from accord.studio.projects.settings import Attribute, ProjectSettings, Task
 from accord.studio.projects.training import RewardLearned
 from accord.studio.storage.database import Database
 from accord.studio.storage.tables import Answer, Item, Project, View
 
 GUIDELINE = """# {question}
 
-Two clips of the same robot, or the same task, beside each other. Play both, as slowly and as often
-as you like, and choose the one that answers the question better. Say that they are equally good
-where you see no difference, and skip what cannot be judged.
+Clips of the same robot, or the same task. Play them as slowly and as often as you like. {how} Skip
+what cannot be judged.
 """
+HOW: dict[AskedKind, str] = {
+    "comparison": "Choose the one of the two that answers the question better, and say that they"
+    " are equally good where you see no difference.",
+    "ranking": "Put them in order, the best first; those between which you see no difference share"
+    " a place.",
+    "best_worst": "Say which is the best, and which the worst.",
+    "rating": "Say how good what is done in it is, from 1, very bad, to 5, very good, and mean the"
+    " same by a number from the first clip to the last.",
+    "thumb": "Say whether what is done in it is good or bad, and mean the same by that from the"
+    " first clip to the last.",
+}
+TASKS: dict[AskedKind, Task] = {
+    "comparison": "clips",
+    "ranking": "ranking",
+    "best_worst": "best_worst",
+    "rating": "rating",
+    "thumb": "thumb",
+}
+OPTIONS = "abcdefghi"
+"""Ids of a question's clips, as they were drawn."""
+SCALE = Attribute(name="overall", low=1, high=5, labels={1: "very bad", 5: "very good"})
 Drawings = Mapping[str, dict[str, Any]]
 """What is seen of clips, by `clip_key`."""
 
@@ -47,10 +68,10 @@ class Settled:
 
 
 class ClipJudges(Protocol):
-    """Who compares clips in their own time."""
+    """Who judges clips in their own time."""
 
     def standing(self, rollout: int) -> int:
-        """Comparisons that were asked of a rollout's clips already."""
+        """Questions that were asked about a rollout's clips already."""
 
     def ask(self, rollout: int, asked: Sequence[AskedClips], drawings: Drawings) -> None:
         """Ask about clips of a rollout, durably."""
@@ -74,12 +95,12 @@ def clip_key(clip: Clip) -> str:
 
 
 class StudioJudges:
-    """People in a project of the clips task of a studio."""
+    """People in a project of a studio, whose task shows clips."""
 
     def __init__(
         self, db: Database, project: int, question: str, pause: Callable[[int, int], None]
     ) -> None:
-        """pause: called while the policy waits, with comparisons settled and due; it sleeps, and
+        """pause: called while the policy waits, with questions settled and due; it sleeps, and
         raises what should stop the run."""
         self.db, self.project, self.question, self._pause = db, project, question, pause
 
@@ -92,7 +113,7 @@ class StudioJudges:
             {
                 "options": [
                     {"id": name, "content": to_json(clip), "drawing": drawings[clip_key(clip)]}
-                    for name, clip in zip("ab", one.clips, strict=True)
+                    for name, clip in zip(OPTIONS, one.clips, strict=False)
                 ],
                 "meta": {"rollout": rollout, "selected_by": one.arm},
             }
@@ -102,8 +123,8 @@ class StudioJudges:
         if added.bad:
             raise DataError(
                 f"the project cannot ask about {sum(added.bad.values()):,} of {len(rows):,}"
-                f" comparisons: {by_reason(added.bad)}",
-                "leave the project's task as it was made: clips",
+                f" questions: {by_reason(added.bad)}",
+                "leave the project's task as it was made",
             )
 
     def settled(self) -> Settled:
@@ -145,7 +166,14 @@ class StudioJudges:
         )
 
 
-def open_project(db: Database, place: str, file: Path, name: str, question: str) -> tuple[int, str]:
+def open_project(
+    db: Database,
+    place: str,
+    file: Path,
+    name: str,
+    question: str,
+    asks: AskedKind = "comparison",
+) -> tuple[int, str]:
     """(id, slug) of the project of a run, made where there is none yet. file: remembers it, so that
     a killed run finds its own again; place: where the database is. Raises ConfigError where it is
     gone."""
@@ -164,10 +192,11 @@ def open_project(db: Database, place: str, file: Path, name: str, question: str)
     write_json(file, known)  # before the project: a kill between the two makes no second one
     settings = ProjectSettings(
         name=name,
-        task="clips",
+        task=TASKS[asks],
         question=question,
-        guideline=GUIDELINE.format(question=question),
+        guideline=GUIDELINE.format(question=question, how=HOW[asks]),
         both_bad=False,  # it would prefer neither, and teach nothing
+        attributes=[SCALE] if asks == "rating" else [],
     )
     project = editing.create_project(db, settings, None, known["key"])
     with db.read() as session:

@@ -89,6 +89,17 @@ def cinema(films: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory, em
                 for n, one in enumerate(drawings)
             ]
             served.slugs[name] = house.project("clips", rows=[{"options": clips}], name=name)
+        for task, count in (("ranking", 4), ("best_worst", 4), ("rating", 1), ("thumb", 1)):
+            shown = [
+                {
+                    "id": f"m{n}",
+                    "content": {"episode": f"secret-{n}", "start": 0, "stop": 9},
+                    "drawing": DRAWN["poses"][n % 2],
+                }
+                for n in range(count)
+            ]
+            scales = {"attributes": [{"name": "overall"}]} if task == "rating" else {}
+            served.slugs[task] = house.project(task, rows=[{"options": shown}], name=task, **scales)
         yield served
     house.db.close()
 
@@ -342,3 +353,44 @@ def test_frames_of_a_sheet_are_shown_one_by_one(cinema: Served, visit: Any) -> N
     )
     assert page.evaluate(pixel, 0.1) == [[255, 0, 0]] * 2
     assert page.evaluate(pixel, 0.7) == [[0, 0, 255]] * 2
+
+
+@pytest.mark.parametrize(
+    ("task", "keys", "shown"),
+    [
+        ("ranking", ["3", "1", "=", "4", "2"], 4),
+        ("best_worst", ["2", "4"], 4),
+        ("rating", ["4"], 1),
+        ("thumb", ["0"], 1),
+    ],
+)
+def test_clips_are_judged_in_every_kind_by_keyboard(
+    cinema: Served, visit: Any, task: str, keys: list[str], shown: int
+) -> None:
+    """They play together while they are ranked or rated; nothing tells which episode is seen."""
+    person(cinema, f"judge of {task}", task)
+    page = visit(cinema, f"judge of {task}")
+    open_work(page, cinema, task)
+    seen = """() => [...document.querySelectorAll(".clips canvas")].map((c) => c.currentTime)"""
+    assert page.evaluate(seen) == [0] * shown
+    assert page.get_by_role("heading", name="Clip 1").is_visible()
+    assert "secret" not in page.content()
+    press(page, ["p"])
+    page.wait_for_function(f"() => ({seen})().every((at) => at > 0.2)")
+    press(page, ["p", "Enter"])
+    assert page.locator("#hint").inner_text()  # nothing was said yet
+    press(page, keys)
+    assert not violations(page)
+    press(page, ["Enter"])
+    sent(page)
+    answer, view, _ = stored(cinema, f"judge of {task}")
+    order, record = view.shown["order"], answer.records[0]
+    first, second, third, fourth = [*order, *[""] * 4][:4]
+    assert record["kind"] == task
+    assert {option["content"]["episode"] for option in record["options"]} == {f"secret-{n}" for n in range(shown)}  # fmt: skip
+    assert answer.answer == {
+        "ranking": {"order": [[third], sorted([first, fourth]), [second]], "all_bad": False},
+        "best_worst": {"best": second, "worst": fourth},
+        "rating": {"scores": {"overall": 4}},
+        "thumb": {"up": False},
+    }[task]  # fmt: skip

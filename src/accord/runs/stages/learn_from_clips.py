@@ -74,8 +74,6 @@ class LearnFromClipsConfig(StageConfig, ClipLearningSettings):
     def _are_asked(self) -> LearnFromClipsConfig:
         if self.people == "studio" and self.learn_from == "reward":
             raise ValueError("learn_from: reward asks nobody: leave people at simulated")
-        if self.people == "studio" and self.asks != "comparison":
-            raise ValueError(f"asks: {self.asks} with people: studio, where clips are compared")
         return self
 
     @property
@@ -187,7 +185,9 @@ def _people(config: LearnFromClipsConfig, context: StageContext) -> Iterator[Cli
     place = _place(config.studio.database)
     with closing(open_database(config.studio.database)) as db:
         file = context.folder / STUDIO
-        project, slug = open_project(db, place, file, config.studio.project, config.wording)
+        project, slug = open_project(
+            db, place, file, config.studio.project, config.wording, config.asks
+        )
         context.say(
             f"people judge in the project {slug}: accord studio --database {place}, then /p/{slug}"
         )

@@ -29,7 +29,7 @@ from accord.feedback.records import (
     to_json,
 )
 from accord.studio.projects import studies
-from accord.studio.projects.settings import WITHOUT_GOLD, ProjectSettings
+from accord.studio.projects.settings import WITH_CLIPS, WITHOUT_GOLD, ProjectSettings
 from accord.studio.queue import answers
 from accord.studio.storage import plain
 from accord.studio.tasks import contents
@@ -150,6 +150,8 @@ def _assistance(
     """The item's part in a study. Raises BadItem where a claim does not stand in its text."""
     if item.claims is None and item.flaws is None:
         return None
+    if any(isinstance(option["content"], dict) for option in options):
+        raise BadItem("claims and flaws are about texts, the options are clips of episodes")
     if settings.assistance is None:
         raise BadItem("claims and flaws are for projects with the setting `assistance`")
     try:
@@ -185,16 +187,23 @@ def _check_beside(item: ItemIn, settings: ProjectSettings) -> None:
 
 
 def _check_options(options: list[dict[str, Any]], settings: ProjectSettings) -> None:
+    clips = any(isinstance(option["content"], dict) for option in options)
     for place, option in enumerate(options, 1):
         content = option["content"]
-        if option.get("drawing") and settings.task != "clips":
+        if option.get("drawing") and settings.task not in WITH_CLIPS:
             raise BadItem(
-                f"option {place} has a drawing: those are for the task clips, this project's is"
-                f" {settings.task}"
+                f"option {place} has a drawing: those are for the tasks {', '.join(WITH_CLIPS)},"
+                f" this project's is {settings.task}"
             )
         if isinstance(content, dict):
             _check_clip(place, option, settings)
             continue
+        if settings.task != "clips" and (clips or option.get("drawing")):
+            raise BadItem(
+                f"option {place} is a text"
+                f"{' beside clips' if clips else ', and has a drawing'}: give clips of episodes"
+                " alone, {episode, start, stop}, or texts alone"
+            )
         if settings.task == "clips" and not isinstance(content, str):
             raise BadItem(f"option {place} is a conversation, a clip is the name of a film")
         if not contents.plain(content).strip():
@@ -212,12 +221,15 @@ def _check_options(options: list[dict[str, Any]], settings: ProjectSettings) -> 
 def _check_clip(place: int, option: dict[str, Any], settings: ProjectSettings) -> None:
     """A clip of an episode is shown by its drawing alone."""
     episode = str(option["content"]["episode"])[:80]
-    if settings.task != "clips":
-        raise BadItem(f"option {place} is a clip of the episode {episode!r}: use the task clips")
+    if settings.task not in WITH_CLIPS:
+        raise BadItem(
+            f"option {place} is a clip of the episode {episode!r}: use one of the tasks"
+            f" {', '.join(WITH_CLIPS)}"
+        )
     if not option.get("drawing"):
         raise BadItem(
             f"option {place} is a clip of the episode {episode!r}, which the studio cannot play:"
-            " give its drawing, or the name of a film in its media folder"
+            " give its drawing, or, in the task clips, the name of a film in its media folder"
         )
 
 

@@ -22,6 +22,8 @@ OPTIONS: dict[str, tuple[int, int]] = {
     "demonstration": (0, 0), "chat": (0, 0),
 }  # fmt: skip
 """Task -> fewest and most options of an item; one option where the task is not named."""
+WITH_CLIPS = ("clips", "ranking", "best_worst", "rating", "thumb")
+"""Tasks whose options may be clips of episodes, drawn from poses or frames."""
 WITHOUT_GOLD = ("critique", "correction", "demonstration", "chat")
 """Tasks whose answers are words: no answer can be called the right one."""
 ASSISTED = ("comparison", "ranking", "best_worst", "rating", "thumb", "flags", "spans")

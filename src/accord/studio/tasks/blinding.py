@@ -95,6 +95,8 @@ def note_masks(
     topic, rows = contents.topic(prompt, tools), dict[str, list[list[int]]]()
     for option in options:
         content = option["content"]
+        if isinstance(content, dict):  # a clip, of which nothing is written
+            continue
         if settings.task == "spans":
             texts = [mask_whole(content, topic, settings.mask)]
         else:

@@ -27,7 +27,7 @@ export default {
     for (const card of made) {
       card.picks = ["best", "worst"].map((which) => {
         const button = el("button", { type: "button", class: `pick ${which === "best" ? "good" : "bad"}`, "aria-pressed": "false", text: ctx.t(`task.${which}`), on: { click: () => ctx.set(as(ctx.get(), which, card.id)) } });
-        button.setAttribute("aria-label", `${ctx.t(`task.${which}`)}: ${ctx.t("task.response_n", { n: card.id })}`);
+        button.setAttribute("aria-label", `${ctx.t(`task.${which}`)}: ${card.name}`);
         card.header.append(button);
         return button;
       });

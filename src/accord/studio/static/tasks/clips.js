@@ -1,7 +1,5 @@
-// Two clips side by side, played together, judged like two responses. What cannot be shown cannot be judged.
+// Clips in place of responses: played together, judged as their task judges responses. What cannot be shown cannot be judged.
 import { el } from "../dom.js";
-import { cards } from "./cards.js";
-import comparison, { drawVerdict, strengthBar } from "./comparison.js";
 import { drawn } from "./drawn.js";
 import { Player } from "./player.js";
 
@@ -20,36 +18,46 @@ function clip(option, t, state) {
   return node;
 }
 
-export default {
-  ...comparison,
-  missing(s, ctx) {
-    const broken = ctx.view.options.find((option) => ctx.clips?.[option.id] === "broken");
-    if (broken) return ctx.t("task.clip_failed", { clip: ctx.t("task.clip_n", { n: broken.id }) });
-    return comparison.missing(s, ctx) ?? (ctx.view.options.every((option) => ctx.clips?.[option.id] === "there") ? null : ctx.t("task.missing.clips"));
-  },
-  actions(ctx) {
-    const key = (key, name, does) => ({ key, label: ctx.t(name), hidden: true, press: () => { if (ctx.player) does(ctx.player); return undefined; } });
-    return [
-      ...comparison.actions(ctx), key("p", "key.play", (player) => player.toggle()), key("r", "key.restart", (player) => player.seek(0)),
-      key("l", "task.loop", (player) => player.again()), key(",", "task.slower", (player) => player.faster(-1)), key(".", "task.faster", (player) => player.faster(1)),
-    ];
-  },
-  mount(ctx) {
-    ctx.clips = {};
-    const nodes = ctx.view.options.map((option) => clip(option, ctx.t, (state, node) => {
-      ctx.clips[option.id] = state;
-      if (!ctx.here()) return;
-      if (state === "broken" && node.isConnected) node.replaceWith(el("p", { class: "wrong", text: ctx.t("task.clip_failed", { clip: ctx.t("task.clip_n", { n: option.id }) }) }));
-      if (state === "broken") { ctx.player?.drop(node); ctx.hint(ctx.t("task.clip_failed", { clip: ctx.t("task.clip_n", { n: option.id }) }), true); }
-      ctx.redraw();
-    }));
-    const { grid, made } = cards(ctx, (place) => ctx.press(place), ctx.view.options, (option) => [nodes[ctx.view.options.indexOf(option)]]);
-    grid.classList.add("clips");
-    ctx.cards = made;
-    const films = nodes.filter((node) => node instanceof HTMLVideoElement || node instanceof HTMLCanvasElement);
-    if (films.length) { ctx.player = new Player(films, ctx.t, ctx.say); ctx.host.append(ctx.player.root); }
-    ctx.host.append(grid);
-    const strength = strengthBar(ctx);
-    return (s) => { drawVerdict(made, s, ctx.t); strength(s); };
-  },
-};
+const isClip = (option) => Boolean(option.drawing || option.src);
+
+/** A task whose options may be clips: they are cards' bodies, with one player, and the answer waits until all are there. */
+export function withClips(task) {
+  return {
+    ...task,
+    missing(s, ctx) {
+      const shown = ctx.view.options.filter(isClip), broken = shown.find((option) => ctx.clips?.[option.id] === "broken");
+      if (broken) return ctx.t("task.clip_failed", { clip: ctx.t("task.clip_n", { n: broken.id }) });
+      return task.missing(s, ctx) ?? (shown.every((option) => ctx.clips?.[option.id] === "there") ? null : ctx.t("task.missing.clips"));
+    },
+    actions(ctx) {
+      const key = (key, name, does) => ({ key, label: ctx.t(name), hidden: true, press: () => { if (ctx.player) does(ctx.player); return undefined; } });
+      const playing = [
+        key("p", "key.play", (player) => player.toggle()), key("r", "key.restart", (player) => player.seek(0)),
+        key("l", "task.loop", (player) => player.again()), key(",", "task.slower", (player) => player.faster(-1)), key(".", "task.faster", (player) => player.faster(1)),
+      ];
+      return [...task.actions(ctx), ...(ctx.view.options.some(isClip) ? playing : [])];
+    },
+    mount(ctx) {
+      const shown = ctx.view.options.filter(isClip);
+      ctx.clips = {};
+      ctx.nodes = Object.fromEntries(shown.map((option) => [option.id, clip(option, ctx.t, (state, node) => tell(ctx, option, state, node))]));
+      const draw = task.mount(ctx);
+      if (!shown.length) return draw;
+      const grid = ctx.host.querySelector(".options"), nodes = Object.values(ctx.nodes);
+      grid.classList.add("clips");
+      const films = nodes.filter((node) => node instanceof HTMLVideoElement || node instanceof HTMLCanvasElement);
+      if (films.length) { ctx.player = new Player(films, ctx.t, ctx.say); grid.before(ctx.player.root); }
+      return draw;
+    },
+  };
+}
+
+/** How far a clip is: there, or broken for good. */
+function tell(ctx, option, state, node) {
+  ctx.clips[option.id] = state;
+  if (!ctx.here()) return;
+  const failed = () => ctx.t("task.clip_failed", { clip: ctx.t("task.clip_n", { n: option.id }) });
+  if (state === "broken" && node.isConnected) node.replaceWith(el("p", { class: "wrong", text: failed() }));
+  if (state === "broken") { ctx.player?.drop(node); ctx.hint(failed(), true); }
+  ctx.redraw();
+}
