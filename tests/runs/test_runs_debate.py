@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from test_runs_label_world import run
 
-from accord.errors import DataError
+from accord.errors import ConfigError, DataError
 from accord.feedback.records import parse_line
 from accord.oversight.debate import from_records
 
@@ -57,6 +57,34 @@ def test_trees_count_what_no_window_holds(tmp_path: Path) -> None:
     records = [parse_line(line) for line in lines]
     assert len(records) == 2 * (64 + 16 + 4 + 1)
     assert {record.kind for record in records} == {"rating"}
+
+
+def test_reward_models_of_levels_choose_at_nodes(tmp_path: Path) -> None:
+    small = {"sizes": [16], "piles": 60, "taught": 150, "comparisons": 120, "pool": 200}
+    values = run(
+        tmp_path, "count-levels", "levels", **small, reader_reviews=500, vocabulary=50, words=120
+    )
+    told = {name.removeprefix("levels."): value for name, value in values.items()}
+    assert told["leaves.known.16"] > told["leaves.per_level.16"] > told["leaves.first.16"]
+    assert told["inner.per_level.16"] > 0.9 > told["inner.commonest.16"] > told["inner.first.16"]
+    assert told["error.known.16"] < told["error.per_level.16"] < told["error.first.16"]
+    assert (
+        told["leaves.per_level.16"] == told["leaves.leaf_only.16"] == told["leaves.leaf_model.16"]
+    )
+    ordered = [told[f"ordered.{way}.leaves"] for way in ("leaf_model", "per_level", "one_model")]
+    assert ordered[0] == ordered[1] != ordered[2]
+    assert (told["calls.first.16"], told["calls.per_level.16"]) == (5, 40)
+    for name, level in (("leaves", "leaf"), ("inner", "inner-1")):
+        lines = next(tmp_path.glob(f"run/stages/*/{name}.jsonl")).read_text().splitlines()
+        records = [parse_line(line) for line in lines]
+        assert len(records) == 120
+        assert {record.meta["node"]["level"] for record in records} == {level}
+        assert all(len({str(o.content) for o in record.options}) == 2 for record in records)
+
+
+def test_piles_that_make_no_tree_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="sizes has 24"):
+        run(tmp_path, "count-levels", "levels", sizes=[24])
 
 
 @pytest.mark.slow

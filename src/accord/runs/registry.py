@@ -41,6 +41,7 @@ _BUILTIN = {
     "learn_from_clips": "accord.runs.stages.learn_from_clips:LearnFromClips",
     "review_count": "accord.runs.stages.review_count:ReviewCount",
     "summarise": "accord.runs.stages.summarise:Summarise",
+    "review_levels": "accord.runs.stages.review_levels:ReviewLevels",
     "review_cuts": "accord.runs.stages.review_cuts:ReviewCuts",
     "pretrain": "accord.runs.stages.pretrain:Pretrain",
     "prompts": "accord.runs.stages.prompts:PromptsOfData",
