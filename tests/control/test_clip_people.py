@@ -25,6 +25,7 @@ from accord.control.asked_kinds import ASKED_KINDS
 from accord.control.clip_learning import ClipLearning
 from accord.control.clip_reward import ClipReward, ClipRewardSettings
 from accord.control.episodes import EpisodeStore, windows
+from accord.control.hearing import Hearing
 from accord.control.making import make
 from accord.control.people import Settled, StudioJudges, clip_key, open_project
 from accord.control.poses import pose_drawing
@@ -36,9 +37,10 @@ from accord.control.watchers import AskedClips, SimulatedWatcher
 from accord.errors import ConfigError
 from accord.feedback.messages import Clip
 from accord.feedback.records import Comparison, Feedback
+from accord.files import AppendLog
 from accord.learning.session import LocalSession
 from accord.seeds import generator
-from accord.studio.client import Client
+from accord.studio.client import ApiError, Client
 from accord.studio.people import accounts, api_tokens
 from accord.studio.projects.incoming import BadItem, checked
 from accord.studio.projects.settings import Attribute, ProjectSettings
@@ -63,12 +65,12 @@ DRAWN = {
 """A clip as an option of an item."""
 
 
-def owner(db: Database) -> str:
-    """The token of the house's owner."""
+def owner(db: Database, name: str = "olga") -> str:
+    """The token of an owner of the house."""
     account = db.transact(
-        lambda session: accounts.create_account(session, "olga", "-", "owner", db.now(), None).id
+        lambda session: accounts.create_account(session, name, "-", "owner", db.now(), None).id
     )
-    visitor = accounts.Visitor(account, "p-olga", "olga", "owner", "en", "", "")
+    visitor = accounts.Visitor(account, f"p-{name}", name, "owner", "en", "", "")
     return api_tokens.issue_token(db, visitor, "test", api_tokens.SCOPES, None)
 
 
@@ -186,6 +188,58 @@ def test_people_answer_in_every_kind_through_the_api_and_the_reward_learns_it(
             score = reward.scores(np.stack([reward.of_episode(one) for one in pieces]))[0]
             high = np.array([one.observation_TO[1:, 0].sum() for one in pieces])
             assert np.corrcoef(score, high)[0, 1] > 0.6, asks
+
+
+def test_a_clip_stopped_at_a_moment_is_learned_from_beside_the_answer(tmp_path: Path) -> None:
+    """By the step of the episode; the answers are counted without what was said beside them."""
+    batch = make("Pendulum-v1", 2, 40)
+    store = EpisodeStore(tmp_path / "episodes")
+    store.append(record(batch, at_random(batch.actions), 2, seed=1).episodes)
+    clips = [clip for name in store.ids for clip in windows(store.episode(name), 10)]
+    drawings = {clip_key(clip): pose_drawing(store.clip(clip), batch) for clip in clips}
+    asked = [AskedClips((clips[n], clips[n + 1]), "random", ()) for n in (0, 2)]
+    settings, said = ClipLearningSettings.model_validate(SMALL), list[str]()
+    with (
+        closing(open_database(tmp_path / "studio.db")) as db,
+        listening(create_app(StudioConfig(db))) as there,
+    ):
+        project, slug = open_project(db, "here", tmp_path / "s.json", "r", "Q", "comparison", True)
+        people = StudioJudges(db, project, "Q", lambda *_: None)
+        people.ask(0, asked, drawings)
+        bot = Client(there.url, Client(there.url, owner(db)).make_bot(slug, "bot")["token"])
+        item = bot.next_item(slug)["item"]
+        for stops, why in (({"1": 0}, "0 is not a step from 1 to 9"), ({"1": 10}, "10 is not"), ({"3": 2}, "no option '3'"), ({"1": True}, "True is not")):  # fmt: skip
+            with pytest.raises(ApiError, match=why):
+                bot.submit(slug, item, {"preferred": "1", "stops": stops})
+        bot.submit(slug, item, {"preferred": "1", "stops": {"2": 4}})
+        bot.judge(slug, lambda _: {"preferred": "2"})
+        plain, other = open_project(db, "here", tmp_path / "o.json", "other", "Q")
+        StudioJudges(db, plain, "Q", lambda *_: None).ask(0, asked, drawings)
+        bot = Client(there.url, Client(there.url, owner(db, "otto")).make_bot(other, "bob")["token"])  # fmt: skip
+        with pytest.raises(ApiError, match="does not ask where clips go wrong"):
+            bot.submit(other, bot.next_item(other)["item"], {"preferred": "1", "stops": {"2": 4}})
+        hearing = Hearing(people, settings, AppendLog(tmp_path / "feedback.jsonl"), said.append)
+        hearing.listen(0)
+    assert (hearing.answered, hearing.fresh) == (2, 3)
+    assert said == ["1 stops at a moment came beside the comparisons"]
+    records = people_said(hearing)
+    (stop,) = (one for one in records if one.meta.get("grounds") == "stop")
+    (answer,) = (one for one in records if stop.id.startswith(f"{one.id}.stop."))
+    stopped = next(o.content for o in answer.options if o.id not in answer.choice.named())
+    until, whole = (option.content for option in stop.options)
+    assert whole == stopped
+    assert isinstance(stopped, Clip)
+    assert until == stopped.model_copy(update={"stop": stopped.start + 4})
+    assert stop.choice.named() == [stop.options[0].id]
+    reward = ClipReward(ClipRewardSettings(), 3, batch.actions, 1)
+    judged, left = judged_clips(records, store, reward)
+    assert judged is not None
+    assert not left
+    assert (len(judged), judged.uneven) == (3, 1)
+
+
+def people_said(hearing: Hearing) -> list[Feedback]:
+    return [Feedback.model_validate(row) for row in hearing.log.rows]
 
 
 @pytest.mark.parametrize(

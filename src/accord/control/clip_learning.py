@@ -133,13 +133,18 @@ class ClipLearning:
                 evaluate(self.environment_steps, self.learner.actor())
             values |= self._learnt | {
                 "environment_steps": float(self.environment_steps),
-                "comparisons": float(len(self._log.rows)),
+                "comparisons": float(self.answered),
                 "comparisons_asked": float(self._asked),
                 "gold_step": float(steps.reward_TN.mean()),
             }
             session.end_step(number + 1, total, values, partial(self._state, number + 1))
         if self._hearing is not None:
             self._hearing.last_words()
+
+    @property
+    def answered(self) -> int:
+        """Answers so far, without what people said beside them."""
+        return len(self._log.rows) if self._hearing is None else self._hearing.answered
 
     @property
     def _asked(self) -> int:
@@ -153,7 +158,7 @@ class ClipLearning:
     def save(self, folder: Path) -> None:
         """Write policy.safetensors, with what it cost, and, where one was learned,
         reward.safetensors."""
-        spent = {"steps": self.environment_steps, "asked": len(self._log.rows)}
+        spent = {"steps": self.environment_steps, "asked": self.answered}
         env, settings = self.environments, self.settings
         head = saved_head("policy", env, settings.learner, settings.learning, spent)
         save_arrays(folder / "policy.safetensors", self.learner.arrays(), head)

@@ -79,6 +79,11 @@ class Hearing:
             self.say(f"{left:,} {self._answers} were never given")
 
     @property
+    def answered(self) -> int:
+        """Answers in the log, without what was said beside them."""
+        return sum("part" not in row["meta"] for row in self.log.rows)
+
+    @property
     def _answers(self) -> str:
         return ANSWERS[self.settings.asks]
 
@@ -93,3 +98,5 @@ class Hearing:
         known = {row["id"] for row in self.log.rows}
         fresh = [one for one in judged if one.id not in known]
         self.log.append([one.model_dump(mode="json") for one in fresh])
+        if beside := sum("part" in one.meta for one in fresh):
+            self.say(f"{beside:,} stops at a moment came beside the {self._answers}")

@@ -44,6 +44,10 @@ HOW: dict[AskedKind, str] = {
     "thumb": "Say whether what is done in it is good or bad, and mean the same by that from the"
     " first clip to the last.",
 }
+STOPS = """
+Where a clip goes wrong from a moment on, stop it there: what was done until then is taken for better
+than the whole.
+"""
 TASKS: dict[AskedKind, Task] = {
     "comparison": "clips",
     "ranking": "ranking",
@@ -173,10 +177,11 @@ def open_project(
     name: str,
     question: str,
     asks: AskedKind = "comparison",
+    stops: bool = False,
 ) -> tuple[int, str]:
     """(id, slug) of the project of a run, made where there is none yet. file: remembers it, so that
     a killed run finds its own again; place: where the database is. Raises ConfigError where it is
-    gone."""
+    gone. stops: whether people may say from which moment a clip goes wrong."""
     known: dict[str, str] = (
         json.loads(file.read_text()) if file.is_file() else {"key": secrets.token_hex(16)}
     )
@@ -194,9 +199,10 @@ def open_project(
         name=name,
         task=TASKS[asks],
         question=question,
-        guideline=GUIDELINE.format(question=question, how=HOW[asks]),
+        guideline=GUIDELINE.format(question=question, how=HOW[asks]) + STOPS * stops,
         both_bad=False,  # it would prefer neither, and teach nothing
         attributes=[SCALE] if asks == "rating" else [],
+        stops=stops,
     )
     project = editing.create_project(db, settings, None, known["key"])
     with db.read() as session:

@@ -46,6 +46,7 @@ def _drawn(
     frames = np.round(100 * ends_TL4[::every]).astype(int)
     return {
         "dt": round(every * seconds, 5),
+        "every": every,
         "limbs": np.round(np.asarray(radius_L), 3).tolist(),
         "frames": frames.reshape(len(frames), -1).tolist(),
     }
@@ -105,6 +106,7 @@ def frame_drawing(frames_T: Sequence[Frame], seconds: float) -> dict[str, Any]:
     return {
         "kind": "frames",
         "dt": round(every * seconds, 5),
+        "every": every,
         "sheet": base64.b64encode(written.getvalue()).decode(),
         "type": "image/webp",
         "width": width,

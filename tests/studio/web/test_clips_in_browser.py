@@ -89,6 +89,17 @@ def cinema(films: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory, em
                 for n, one in enumerate(drawings)
             ]
             served.slugs[name] = house.project("clips", rows=[{"options": clips}], name=name)
+        clips = [
+            {
+                "id": f"m{n}",
+                "content": {"episode": f"secret-{n}", "start": 3, "stop": 61},
+                "drawing": DRAWN["poses"][1] | {"every": 2},
+            }
+            for n in range(2)
+        ]
+        for name, few in (("wrong", clips), ("alone", clips[:1])):
+            task = "clips" if len(few) > 1 else "thumb"
+            served.slugs[name] = house.project(task, rows=[{"options": few}], name=name, stops=True)
         for task, count in (("ranking", 4), ("best_worst", 4), ("rating", 1), ("thumb", 1)):
             shown = [
                 {
@@ -394,3 +405,35 @@ def test_clips_are_judged_in_every_kind_by_keyboard(
         "rating": {"scores": {"overall": 4}},
         "thumb": {"up": False},
     }[task]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("project", "keys", "place"), [("wrong", ["x", "2", "1"], 1), ("alone", ["x", "0"], 0)]
+)
+def test_a_clip_is_stopped_at_a_moment_by_keyboard(
+    cinema: Served, visit: Any, project: str, keys: list[str], place: int
+) -> None:
+    """The films stop where the key was pressed; the step is the pose's that was seen."""
+    person(cinema, f"stopper of {project}", project)
+    page = visit(cinema, f"stopper of {project}")
+    open_work(page, cinema, project)
+    press(page, ["x", "2"] if project == "wrong" else ["x"])
+    assert "Play to the moment first" in page.locator("#hint").inner_text()
+    press(page, ["p"])
+    page.wait_for_function("() => document.querySelector('canvas').currentTime > 0.55")
+    press(page, keys)
+    seen = page.evaluate("[...document.querySelectorAll('canvas')].map((c) => [c.currentTime, c.paused])")  # fmt: skip
+    assert all(paused for _, paused in seen)
+    frame = int(seen[place][0] / 0.1 + 1e-6)
+    assert page.get_by_role("button", name=f"Wrong from {frame * 0.1:.2f} s").is_visible()
+    assert not violations(page)
+    press(page, ["Enter"])
+    sent(page)
+    answer, view, _ = stored(cinema, f"stopper of {project}")
+    stopped = view.shown["order"][place]
+    assert answer.answer["stops"] == {stopped: 2 * frame}
+    main, stop = answer.records
+    assert stop["id"] == f"{main['id']}.stop.{stopped}"
+    until, whole = (option["content"] for option in stop["options"])
+    assert (until["start"], until["stop"], whole["stop"]) == (3, 3 + 2 * frame, 61)
+    assert stop["choice"]["preferred"] == stop["options"][0]["id"]

@@ -52,6 +52,13 @@ class StudioPlace(Settings):
     project: str = Field(
         "clips", min_length=1, max_length=120, description="Name of the project that is opened."
     )
+    stops: bool = Field(
+        False,
+        description=(
+            "May people say, beside their answer, from which moment a clip goes wrong? The reward"
+            " learns from that, too."
+        ),
+    )
     every_seconds: float = Field(
         2.0, gt=0, description="Seconds between two looks while the policy waits for people."
     )
@@ -185,8 +192,9 @@ def _people(config: LearnFromClipsConfig, context: StageContext) -> Iterator[Cli
     place = _place(config.studio.database)
     with closing(open_database(config.studio.database)) as db:
         file = context.folder / STUDIO
+        told = config.studio
         project, slug = open_project(
-            db, place, file, config.studio.project, config.wording, config.asks
+            db, place, file, told.project, config.wording, config.asks, told.stops
         )
         context.say(
             f"people judge in the project {slug}: accord studio --database {place}, then /p/{slug}"
@@ -321,7 +329,7 @@ def _result(
     _draw(config, context, learning, points)
     last, values = evidence.last, _values(evidence, learning)
     told = [f"{name} {estimate.value:.2f}" for name, estimate in last.measured.items()]
-    asked = f"{len(learning.records):,} {ANSWERS[config.asks]}, " if learning.records else ""
+    asked = f"{learning.answered:,} {ANSWERS[config.asks]}, " if learning.records else ""
     summary = f"{verdict.outcome}: {asked}gold {last.gold}, {', '.join(told)} an episode"
     artefacts = {
         "feedback": context.folder / "feedback.jsonl",
@@ -337,7 +345,7 @@ def _values(evidence: EpisodeEvidence, learning: ClipLearning) -> dict[str, Valu
     last = evidence.last
     values: dict[str, Value] = {
         "environment_steps": learning.environment_steps,
-        "comparisons": len(learning.records),
+        "comparisons": learning.answered,
         "gold": last.gold.value,
         "gold_gain": last.gold_gain.value,
         "proxy_gain": last.proxy_gain.value,

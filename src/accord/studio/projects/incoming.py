@@ -258,7 +258,7 @@ def _gold(
     by_place = {place: option["id"] for place, option in enumerate(options, 1)}
     gold = _named(item.gold, by_place)
     within = gold.pop("within", None)
-    bare = settings.model_copy(update={"critique": "off", "strength": False})
+    bare = settings.model_copy(update={"critique": "off", "strength": False, "stops": False})
     if settings.task != "flags":
         bare = bare.model_copy(update={"flags": []})
     if settings.task != "rating":

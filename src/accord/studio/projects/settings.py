@@ -152,6 +152,10 @@ class ProjectSettings(Settings):
     strength: bool = Field(
         False, description="Ask how much better: 1 slightly, 2 better, 3 much better."
     )
+    stops: bool = Field(
+        False,
+        description="May a clip of an episode be stopped at a moment, from which it goes wrong?",
+    )
     attributes: list[Attribute] = Field(
         default_factory=list, max_length=12, description="Scales for ratings."
     )
@@ -240,6 +244,11 @@ class ProjectSettings(Settings):
         if self.task == "critique" and self.critique == "optional":
             raise ValueError(
                 "in the task critique the critique is the answer: leave `critique` off or required"
+            )
+        if self.stops and self.task not in WITH_CLIPS:
+            raise ValueError(
+                f"stops are for the tasks {', '.join(WITH_CLIPS)}, which show clips; the task is"
+                f" {self.task}"
             )
         if self.strength and self.task not in ("comparison", "clips", "chat"):
             raise ValueError(f"strength is asked of comparisons, the task is {self.task}")

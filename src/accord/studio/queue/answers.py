@@ -32,6 +32,7 @@ from accord.studio.tasks.parts import (
     spans,
     steps,
     steps_of,
+    stops,
     texts_per_option,
     thumb,
     words,
@@ -159,7 +160,8 @@ _MAIN: dict[str, Callable[[AnswerFields], tuple[dict[str, Any], RecordPart]]] = 
 
 
 def _beside(answer: AnswerFields, judged: CheckedAnswer) -> CheckedAnswer:
-    """Flags, critique and ratings on the same screen, as far as the project asks for them."""
+    """Flags, critique, ratings and stops on the same screen, as far as the project asks for
+    them."""
     settings, normal, parts, meta = (
         answer.settings,
         dict(judged.answer),
@@ -184,7 +186,10 @@ def _beside(answer: AnswerFields, judged: CheckedAnswer) -> CheckedAnswer:
         if rated:
             normal["scores"] = rated
         parts += rating_parts
-    return CheckedAnswer(normal, parts, meta)
+    moments, stop_parts = stops(answer)
+    if moments:
+        normal["stops"] = moments
+    return CheckedAnswer(normal, parts + stop_parts, meta)
 
 
 def _chat(answer: AnswerFields, turns: list[dict[str, Any]], prompt: Any) -> CheckedAnswer:

@@ -225,7 +225,7 @@ document.addEventListener("keydown", (event) => {
   if (key === "Escape") { screen.focus({ preventScroll: true }); return; }
   device("keyboard");
   const inFlags = target.closest?.("[data-keys=flags]") && settings.task !== "flags";
-  if ((inFlags && item.beside.key(key)) || pressKey(key)) event.preventDefault();
+  if ((inFlags && item.beside.key(key)) || (!veil.covers && item.beside.stopKey(key)) || pressKey(key)) event.preventDefault();
   else if (Object.hasOwn(COMMANDS, key)) { event.preventDefault(); COMMANDS[key](); }
 });
 document.addEventListener("pointerdown", (event) => device(event.pointerType === "touch" || event.pointerType === "pen" ? "touch" : "mouse"), { capture: true });
@@ -376,7 +376,7 @@ function showGuideline() { dialogs.guideline(t, `${base}/guideline`); }
 async function showHelp() {
   const rule = t("work.time_rule", { minutes: Math.round(config.idle_seconds / 60) });
   const keys = [...item.actions.filter((a, n, all) => !a.group || all.findIndex((b) => b.group === a.group) === n).map((a) => [a.group ? "0–9" : a.key, a.label]),
-    ["j k", t("key.move")], ["e", t("key.edit")], ["f", t("key.flag")], ["u", t("key.unsure")], ["s", t("key.skip")], ["z", t("key.undo")], ["g", t("key.guideline")], ["b", t("key.reveal")], ...(item.view.assist ? [["c", t("key.claims")], ["y n x", t("key.claim")]] : []), ["v", t("key.source")], ["Esc", t("key.leave")], ["↵", t("key.send")]];
+    ["j k", t("key.move")], ["e", t("key.edit")], ["f", t("key.flag")], ...(item.beside.stoppable.length ? [["x", t("key.stop")]] : []), ["u", t("key.unsure")], ["s", t("key.skip")], ["z", t("key.undo")], ["g", t("key.guideline")], ["b", t("key.reveal")], ...(item.view.assist ? [["c", t("key.claims")], ["y n x", t("key.claim")]] : []), ["v", t("key.source")], ["Esc", t("key.leave")], ["↵", t("key.send")]];
   const question = await dialogs.help(t, keys, rule);
   if (!question) return;
   try { await post(`${base}/question`, { text: question, view: item?.view.view ?? null }); hint(t("work.asked")); } catch (error) { hint(error instanceof Refused ? error.message : t("work.unreached"), true); }

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from accord.studio.errors import AnswerError
-from accord.studio.projects.settings import ProjectSettings
+from accord.studio.projects.settings import WITH_CLIPS, ProjectSettings
 from accord.studio.queue.assigning import Served
 from accord.studio.tasks import contents
 from accord.studio.tasks.masking import Mask, Masked, mask_names, put_placeholders
@@ -180,7 +180,8 @@ def to_places(answer: Any, order: Sequence[str], task: str) -> Any:
     renamed = _rename(answer, task, lambda name, _: places[name] if isinstance(name, str) else name)
     if isinstance(renamed, dict) and task == "ranking":
         renamed["order"] = [sorted(group, key=int) for group in renamed["order"]]
-    for name in ("scores", "critique") if isinstance(renamed, dict) and task in _PER_OPTION else ():
+    listed = ("scores", "critique") if task in _PER_OPTION else ()
+    for name in (*listed, "stops") if isinstance(renamed, dict) else ():
         if isinstance(renamed.get(name), dict):
             renamed[name] = dict(sorted(renamed[name].items(), key=lambda entry: int(entry[0])))
     return renamed
@@ -205,6 +206,8 @@ def _rename(answer: Any, task: str, name: Callable[[Any, str], Any]) -> Any:
             else span
             for span in renamed["spans"]
         ]
+    if task in WITH_CLIPS and isinstance(renamed.get("stops"), dict):
+        renamed["stops"] = {name(i, "stops"): at for i, at in renamed["stops"].items()}
     if task in _PER_OPTION:
         for key in ("scores", "critique"):
             if isinstance(renamed.get(key), dict):

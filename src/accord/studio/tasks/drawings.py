@@ -22,9 +22,12 @@ KINDS = {"image/webp": b"RIFF", "image/png": b"\x89PNG", "image/jpeg": b"\xff\xd
 
 
 class _Drawn(BaseModel):
+    """dt: seconds between poses or frames; every: steps of the episode between them."""
+
     model_config = ConfigDict(extra="forbid")
 
     dt: Seconds
+    every: int = Field(1, ge=1, le=10_000)
 
 
 class PoseView(BaseModel):

@@ -281,6 +281,39 @@ def _by_scale(
     return [{"scores": scored, "low": low, "high": high} for (low, high), scored in scales.items()]
 
 
+# --- moments --------------------------------------------------------------------------------------
+def stops(fields: AnswerFields) -> tuple[dict[str, int], list[RecordPart]]:
+    """{option id: steps of the clip before it goes wrong} beside another task. A stop prefers what
+    was done until then, and nothing after it, to the whole (Jeon, Milli, Dragan 2020)."""
+    raw = fields.take("stops")
+    if raw in (None, {}):
+        return {}, []
+    if not fields.settings.stops:
+        raise fields.wrong("stops", "this project does not ask where clips go wrong")
+    if not isinstance(raw, dict):
+        raise fields.wrong("stops", "stops are numbers of steps by option")
+    unknown = [name for name in raw if name not in fields.ids]
+    if unknown:
+        raise fields.wrong("stops", f"there is no option {unknown[0]!r} here")
+    parts = []
+    for option in fields.options:
+        if option["id"] not in raw:
+            continue
+        done, where = raw[option["id"]], f"stops.{fields.called(option['id'])}"
+        clip = option["content"]
+        if not isinstance(clip, dict):
+            raise fields.wrong(where, "a clip of an episode can be stopped, this is a film")
+        steps = clip["stop"] - clip["start"]
+        if type(done) is not int or not 0 < done < steps:
+            raise fields.wrong(where, f"{done!r} is not a step from 1 to {steps - 1} of the clip")
+        until = option | {"id": "until", "content": clip | {"stop": clip["start"] + done}}
+        shown = [until, option | {"id": "whole"}]
+        choice, about = {"preferred": "until"}, {"grounds": "stop"}
+        name = f"stop.{option['id']}"
+        parts.append(RecordPart(name, "comparison", choice, shown, None, ["until", "whole"], about))
+    return {name: raw[name] for name in fields.ids if name in raw}, parts
+
+
 # --- words ----------------------------------------------------------------------------------------
 def critique(fields: AnswerFields) -> tuple[dict[str, Any], RecordPart]:
     """{text}."""

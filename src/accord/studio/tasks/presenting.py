@@ -86,7 +86,8 @@ def _option(
 ) -> Shown:
     content = option["content"]
     if option.get("drawing"):
-        return {"id": str(place), "drawing": option["drawing"], "messages": []}
+        steps = content["stop"] - content["start"] if isinstance(content, dict) else None
+        return {"id": str(place), "drawing": option["drawing"], "steps": steps, "messages": []}
     if settings.task == "clips":
         return {
             "id": str(place),
