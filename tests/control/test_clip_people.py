@@ -16,21 +16,24 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from click.testing import CliRunner
 from PIL import Image
 
 pytest.importorskip("gymnasium", reason="the extra control is not installed")
 
+from accord.cli.main import main
 from accord.control.answering import SHOWN
 from accord.control.asked_kinds import ASKED_KINDS
 from accord.control.clip_learning import ClipLearning
 from accord.control.clip_reward import ClipReward, ClipRewardSettings
 from accord.control.episodes import EpisodeStore, windows
+from accord.control.going_on import GoingOn
 from accord.control.hearing import Hearing
 from accord.control.making import make
 from accord.control.people import Settled, StudioJudges, clip_key, open_project
 from accord.control.poses import pose_drawing
 from accord.control.reading_clips import judged_clips
-from accord.control.recording import record
+from accord.control.recording import record, replay
 from accord.control.rollouts import at_random
 from accord.control.settings import ClipLearningSettings
 from accord.control.watchers import AskedClips, SimulatedWatcher
@@ -221,7 +224,7 @@ def test_a_clip_stopped_at_a_moment_is_learned_from_beside_the_answer(tmp_path: 
         hearing = Hearing(people, settings, AppendLog(tmp_path / "feedback.jsonl"), said.append)
         hearing.listen(0)
     assert (hearing.answered, hearing.fresh) == (2, 3)
-    assert said == ["1 stops at a moment came beside the comparisons"]
+    assert said == ["stops at a moment, beside the comparisons: 1"]
     records = people_said(hearing)
     (stop,) = (one for one in records if one.meta.get("grounds") == "stop")
     (answer,) = (one for one in records if stop.id.startswith(f"{one.id}.stop."))
@@ -236,6 +239,79 @@ def test_a_clip_stopped_at_a_moment_is_learned_from_beside_the_answer(tmp_path: 
     assert judged is not None
     assert not left
     assert (len(judged), judged.uneven) == (3, 1)
+
+
+def test_the_policy_goes_on_from_where_a_clip_was_stopped_and_asks_again(tmp_path: Path) -> None:
+    """Once for each stop, from the very state; what is preferred is a correction, beside the
+    answers that the schedule counts. A trainer that was killed before it asked asks about the
+    tries it kept."""
+    settings = ClipLearningSettings.model_validate(
+        SMALL
+        | {"environment": "accord:Backflip", "horizon": "floor", "steps": 640, "comparisons": 4}
+        | {"first_comparisons": 2, "rounds": 1, "ahead": 0}
+    )
+    said, seen = list[str](), list[int]()
+    with (
+        closing(open_database(tmp_path / "studio.db")) as db,
+        listening(create_app(StudioConfig(db))) as there,
+    ):
+        project, slug = open_project(db, "h", tmp_path / "s.json", "r", "Q", "comparison", True)
+        token = Client(there.url, owner(db)).make_bot(slug, "bot")["token"]
+
+        def answer(item: dict[str, Any]) -> dict[str, Any]:
+            """Stops the first clip ever seen at its fourth step; prefers what is on the left."""
+            seen.append(item["view"])
+            return {"preferred": "1"} | ({"stops": {"2": 4}} if len(seen) == 1 else {})
+
+        people = StudioJudges(
+            db, project, "Q", lambda *_: [Client(there.url, token).judge(slug, answer)][:0], True
+        )
+        learner = ClipLearning(settings, 5, tmp_path, say=said.append, people=people)
+        learner.run(LocalSession())
+        assert learner.answered == 4
+        assert "the policy went on from a stop, and asks which is better: 1" in said
+        assert "answers about what followed a stop, beside the comparisons: 1" in said
+        assert people.corrections() == Settled(1, 1)
+        stop, correction = (
+            next(one for one in learner.records if one.meta.get("grounds") == grounds)
+            for grounds in ("stop", "correction")
+        )
+        until, whole = (option.content for option in stop.options)
+        assert isinstance(until, Clip)
+        assert correction.meta["stop"] == stop.id
+        before, after = (learner.store.clip(option.content) for option in correction.options)  # type: ignore[arg-type]
+        assert correction.options[0].content == whole
+        assert after.state_TS is not None
+        np.testing.assert_array_equal(before.state_TS[:5], after.state_TS[:5])  # type: ignore[index]
+        assert (before.action_TA[4:] != after.action_TA[4:]).any()
+        assert after.steps == before.steps or after.terminated_T[-1]
+        assert replay(after).exact
+        tries = len(learner.store)
+        going = GoingOn(people, learner.store, learner._film, "comparison", 5, said.append)
+        going.answer(learner.records, learner.learner.actor())
+        assert (len(learner.store), people.corrections().asked) == (tries, 1)
+        fresh = stop.model_copy(update={"id": "another"})  # of the same moment: the same question
+        going.answer([fresh], learner.learner.actor())
+        assert (len(learner.store), people.corrections().asked) == (tries, 1)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"studio": {"goes_on": True}}, "studio.goes_on goes on from stops"),
+        ({"studio": {"goes_on": True, "stops": True}, "asks": "rating"}, "clips are seen one by one"),
+        ({"studio": {"goes_on": True, "stops": True}}, "the state of Pendulum-v1 cannot be set"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_gone_on_with_is_refused_before_a_run(
+    tmp_path: Path, more: dict[str, Any], said: str
+) -> None:
+    stage = SMALL | {"kind": "learn_from_clips", "people": "studio"} | more
+    recipe = tmp_path / "small.yaml"
+    recipe.write_text(yaml.safe_dump({"name": "small", "seed": 3, "stages": {"learn": stage}}))
+    done = CliRunner().invoke(main, ["run", str(recipe), "--dry-run"])
+    assert done.exit_code == 2
+    assert said in " ".join(done.output.split())
 
 
 def people_said(hearing: Hearing) -> list[Feedback]:
@@ -295,6 +371,17 @@ class Bystander:
         self.seen += drawings.values()
         self.inner.ask(rollout, asked, drawings)
         self.records = getattr(self, "records", []) + SimulatedWatcher("Which?", 1.0).judge(asked, generator(rollout, "by"))  # fmt: skip
+
+    goes_on = False
+
+    def gone_on(self) -> set[str]:
+        return set()
+
+    def ask_again(self, stop: str, clips: Any, drawings: Any) -> int:
+        raise AssertionError("nothing is stopped")
+
+    def corrections(self) -> Settled:
+        return Settled(0, 0)
 
     def settled(self) -> Settled:
         return Settled(self.inner.settled().asked, len(self.records))

@@ -27,6 +27,8 @@ ANSWERS: dict[AskedKind, str] = {
     "thumb": "thumbs",
 }
 """What several answers of a kind are called."""
+GOES_ON: tuple[AskedKind, ...] = ("comparison", "ranking", "best_worst")
+"""Kinds in which what was done can be held against what is done from a stop on."""
 QUESTIONS: dict[AskedKind, str] = {
     "comparison": "Which of the two clips is better?",
     "ranking": "Which clips are better than which?",

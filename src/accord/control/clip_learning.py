@@ -22,6 +22,7 @@ from accord.control.clip_reward import ClipReward, member_seed
 from accord.control.environments import Mask
 from accord.control.episodes import Episode, EpisodeStore
 from accord.control.film import Film
+from accord.control.going_on import GoingOn
 from accord.control.hearing import Hearing
 from accord.control.learners import PolicyLearner, policy_learner
 from accord.control.making import make
@@ -321,6 +322,11 @@ class ClipLearning:
         if hearing is None:
             return
         now = hearing.listen(number)
+        if hearing.people.goes_on:
+            going = GoingOn(
+                hearing.people, self.store, self._film, self.settings.asks, self.seed, self.say
+            )
+            going.answer(self.records, self.learner.actor())
         if hearing.fresh:
             self._learn_reward(hearing.updates)
             hearing.tell(now, self.environment_steps, self._learnt.get("heldout_agreement"))

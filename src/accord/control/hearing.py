@@ -13,6 +13,9 @@ from accord.control.watchers import AskedClips
 from accord.files import AppendLog
 from accord.studio.projects.training import RewardLearned
 
+BESIDE = {"stop": "stops at a moment", "correction": "answers about what followed a stop"}
+"""What people say beside what the schedule counts, by its grounds."""
+
 
 @dataclass
 class Hearing:
@@ -77,11 +80,14 @@ class Hearing:
             self.say(f"{self.fresh:,} judgements came after the policy's last step: kept, not used")
         if left := now.asked - now.settled:
             self.say(f"{left:,} {self._answers} were never given")
+        again = self.people.corrections() if self.people.goes_on else Settled(0, 0)
+        if left := again.asked - again.settled:
+            self.say(f"{left:,} questions about what followed a stop were never answered")
 
     @property
     def answered(self) -> int:
         """Answers in the log, without what was said beside them."""
-        return sum("part" not in row["meta"] for row in self.log.rows)
+        return sum("grounds" not in row["meta"] for row in self.log.rows)
 
     @property
     def _answers(self) -> str:
@@ -98,5 +104,6 @@ class Hearing:
         known = {row["id"] for row in self.log.rows}
         fresh = [one for one in judged if one.id not in known]
         self.log.append([one.model_dump(mode="json") for one in fresh])
-        if beside := sum("part" in one.meta for one in fresh):
-            self.say(f"{beside:,} stops at a moment came beside the {self._answers}")
+        for grounds, what in BESIDE.items():
+            if beside := sum(one.meta.get("grounds") == grounds for one in fresh):
+                self.say(f"{what}, beside the {self._answers}: {beside:,}")

@@ -45,8 +45,8 @@ HOW: dict[AskedKind, str] = {
     " first clip to the last.",
 }
 STOPS = """
-Where a clip goes wrong from a moment on, stop it there: what was done until then is taken for better
-than the whole.
+Where a clip goes wrong from a moment on, stop it there: what was done until then is taken for
+better than the whole.
 """
 TASKS: dict[AskedKind, Task] = {
     "comparison": "clips",
@@ -58,6 +58,8 @@ TASKS: dict[AskedKind, Task] = {
 OPTIONS = "abcdefghi"
 """Ids of a question's clips, as they were drawn."""
 SCALE = Attribute(name="overall", low=1, high=5, labels={1: "very bad", 5: "very good"})
+STOP = "stop"
+"""In an item's meta: the record of the stop from which the policy went on."""
 Drawings = Mapping[str, dict[str, Any]]
 """What is seen of clips, by `clip_key`."""
 
@@ -72,13 +74,26 @@ class Settled:
 
 
 class ClipJudges(Protocol):
-    """Who judges clips in their own time."""
+    """Who judges clips in their own time. goes_on: whether they are asked about what the policy
+    does from where they stopped a clip."""
+
+    goes_on: bool
 
     def standing(self, rollout: int) -> int:
         """Questions that were asked about a rollout's clips already."""
 
     def ask(self, rollout: int, asked: Sequence[AskedClips], drawings: Drawings) -> None:
         """Ask about clips of a rollout, durably."""
+
+    def gone_on(self) -> set[str]:
+        """Stops, by the ids of their records, that were gone on from."""
+
+    def ask_again(self, stop: str, clips: Sequence[Clip], drawings: Drawings) -> int:
+        """Ask which is better of a clip and what was done from its stop on; returns how many
+        questions that makes (none where it stands already)."""
+
+    def corrections(self) -> Settled:
+        """How far they are with these questions."""
 
     def settled(self) -> Settled:
         """How far they are: looked at again and again while the policy waits."""
@@ -102,27 +117,40 @@ class StudioJudges:
     """People in a project of a studio, whose task shows clips."""
 
     def __init__(
-        self, db: Database, project: int, question: str, pause: Callable[[int, int], None]
+        self,
+        db: Database,
+        project: int,
+        question: str,
+        pause: Callable[[int, int], None],
+        goes_on: bool = False,
     ) -> None:
         """pause: called while the policy waits, with questions settled and due; it sleeps, and
         raises what should stop the run."""
         self.db, self.project, self.question, self._pause = db, project, question, pause
+        self.goes_on = goes_on
 
     def standing(self, rollout: int) -> int:
-        return sum(meta.get("rollout") == rollout for _, meta in self._items())
+        return sum(meta["rollout"] == rollout for _, meta in self._items("rollout"))
 
     def ask(self, rollout: int, asked: Sequence[AskedClips], drawings: Drawings) -> None:
         """Raises DataError where the project cannot ask so."""
-        rows = [
-            {
-                "options": [
-                    {"id": name, "content": to_json(clip), "drawing": drawings[clip_key(clip)]}
-                    for name, clip in zip(OPTIONS, one.clips, strict=False)
-                ],
-                "meta": {"rollout": rollout, "selected_by": one.arm},
-            }
-            for one in asked
-        ]
+        self._add(
+            [
+                _row(one.clips, drawings, {"rollout": rollout, "selected_by": one.arm})
+                for one in asked
+            ]
+        )
+
+    def gone_on(self) -> set[str]:
+        return {meta[STOP] for _, meta in self._items(STOP)}
+
+    def ask_again(self, stop: str, clips: Sequence[Clip], drawings: Drawings) -> int:
+        return self._add([_row(clips, drawings, {STOP: stop, "selected_by": "a stop"})])
+
+    def corrections(self) -> Settled:
+        return self._settled(STOP)
+
+    def _add(self, rows: list[dict[str, Any]]) -> int:
         added = editing.add_items(self.db, self.project, rows)
         if added.bad:
             raise DataError(
@@ -130,8 +158,12 @@ class StudioJudges:
                 f" questions: {by_reason(added.bad)}",
                 "leave the project's task as it was made",
             )
+        return added.new
 
     def settled(self) -> Settled:
+        return self._settled("rollout")
+
+    def _settled(self, marked: str) -> Settled:
         with self.db.read() as session:
             live = select(Answer.item_id).where(
                 Answer.project_id == self.project, Answer.state == "live"
@@ -140,14 +172,14 @@ class StudioJudges:
                 View.project_id == self.project, View.state == "skipped"
             )
             settled = {*session.scalars(live), *session.scalars(skipped)}
-        ours = dict(self._items())
+        ours = dict(self._items(marked))
         return Settled(len(ours), len(settled & ours.keys()))
 
     def judgements(self) -> list[Feedback]:
         return [
             self._ours(one)
             for one in exporting.collect(self.db, self.project).records
-            if "rollout" in one.meta.get("columns", {})
+            if not {"rollout", STOP}.isdisjoint(one.meta.get("columns", {}))
         ]
 
     def pause(self, settled: int, due: int) -> None:
@@ -156,18 +188,29 @@ class StudioJudges:
     def tell(self, learned: RewardLearned) -> None:
         training.note_learned(self.db, self.project, learned)
 
-    def _items(self) -> list[tuple[int, dict[str, Any]]]:
+    def _items(self, marked: str) -> list[tuple[int, dict[str, Any]]]:
+        """Items of ours, and their meta, in which this stands."""
         query = select(Item.id, Item.meta).where(Item.project_id == self.project)
         with self.db.read() as session:
             rows = [(int(row[0]), row[1]) for row in session.execute(query)]
-        return [(number, meta) for number, meta in rows if "rollout" in (meta or {})]
+        return [(number, meta) for number, meta in rows if marked in (meta or {})]
 
     def _ours(self, record: Feedback) -> Feedback:
         """With what was asked, and by which arm it was chosen."""
-        arm = record.meta["columns"]["selected_by"]
-        return record.model_copy(
-            update={"prompt": self.question, "meta": record.meta | {"selected_by": arm}}
-        )
+        columns = record.meta["columns"]
+        meta = record.meta | {"selected_by": columns["selected_by"]}
+        if STOP in columns and "grounds" not in meta:
+            meta |= {"grounds": "correction", STOP: columns[STOP]}
+        return record.model_copy(update={"prompt": self.question, "meta": meta})
+
+
+def _row(clips: Sequence[Clip], drawings: Drawings, meta: dict[str, Any]) -> dict[str, Any]:
+    """An item."""
+    options = [
+        {"id": name, "content": to_json(clip), "drawing": drawings[clip_key(clip)]}
+        for name, clip in zip(OPTIONS, clips, strict=False)
+    ]
+    return {"options": options, "meta": meta}
 
 
 def open_project(

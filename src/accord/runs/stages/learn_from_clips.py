@@ -59,6 +59,13 @@ class StudioPlace(Settings):
             " learns from that, too."
         ),
     )
+    goes_on: bool = Field(
+        False,
+        description=(
+            "Does the policy go on from where a clip was stopped, and ask whether that is better?"
+            " For environments whose state can be set."
+        ),
+    )
     every_seconds: float = Field(
         2.0, gt=0, description="Seconds between two looks while the policy waits for people."
     )
@@ -81,6 +88,19 @@ class LearnFromClipsConfig(StageConfig, ClipLearningSettings):
     def _are_asked(self) -> LearnFromClipsConfig:
         if self.people == "studio" and self.learn_from == "reward":
             raise ValueError("learn_from: reward asks nobody: leave people at simulated")
+        return self
+
+    @model_validator(mode="after")
+    def _can_go_on(self) -> LearnFromClipsConfig:
+        from accord.control.asked_kinds import GOES_ON
+
+        if self.studio.goes_on and not (self.studio.stops and self.asks_people):
+            raise ValueError("studio.goes_on goes on from stops: set people: studio, studio.stops")
+        if self.studio.goes_on and self.asks not in GOES_ON:
+            raise ValueError(
+                f"studio.goes_on with asks: {self.asks}, where clips are seen one by one: set asks"
+                f" to one of {', '.join(GOES_ON)}"
+            )
         return self
 
     @property
@@ -110,6 +130,11 @@ class LearnFromClips(Stage):
             raise ConfigError(
                 f"{config.environment} has no other starts",
                 "set elsewhere and elsewhere_first to 0",
+            )
+        if config.studio.goes_on and not environment.settable:
+            raise ConfigError(
+                f"the state of {config.environment} cannot be set: nobody can go on from a stop",
+                "leave studio.goes_on at false, or use an accord: environment",
             )
         notes = [f"{environment.name}: {environment.observation_size} numbers observed,"
                  f" {environment.actions.kind} actions, {environment.physics}"]  # fmt: skip
@@ -204,7 +229,7 @@ def _people(config: LearnFromClipsConfig, context: StageContext) -> Iterator[Cli
             context.checkpoint(settled, due, f"waiting for people: {settled:,} of {due:,} answered")
             time.sleep(config.studio.every_seconds)
 
-        yield StudioJudges(db, project, config.wording, pause)
+        yield StudioJudges(db, project, config.wording, pause, told.goes_on)
 
 
 def _disk(config: LearnFromClipsConfig, observation: int, action: int) -> int:
