@@ -314,6 +314,21 @@ def test_what_cannot_be_gone_on_with_is_refused_before_a_run(
     assert said in " ".join(done.output.split())
 
 
+def test_a_dry_run_says_what_people_are_asked(tmp_path: Path) -> None:
+    stage = SMALL | {"kind": "learn_from_clips", "people": "studio", "asks": "best_worst"}
+    stage |= {"environment": "accord:Backflip", "horizon": "floor"}
+    stage["studio"] = {"stops": True, "goes_on": True}
+    recipe = tmp_path / "small.yaml"
+    recipe.write_text(yaml.safe_dump({"name": "small", "seed": 3, "stages": {"learn": stage}}))
+    told = " ".join(CliRunner().invoke(main, ["run", str(recipe), "--dry-run"]).output.split())
+    assert (
+        "somebody in the studio, who sees poses, says the best and the worst of 4 clips at a time: 12"
+        " choices of the best and the worst, first 6 before the policy learns, then 2 rounds of the"
+        " others"
+    ) in told
+    assert "may be stopped at a moment, from which the policy goes on and asks again" in told
+
+
 def people_said(hearing: Hearing) -> list[Feedback]:
     return [Feedback.model_validate(row) for row in hearing.log.rows]
 

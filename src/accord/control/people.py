@@ -45,8 +45,8 @@ HOW: dict[AskedKind, str] = {
     " first clip to the last.",
 }
 STOPS = """
-Where a clip goes wrong from a moment on, stop it there: what was done until then is taken for
-better than the whole.
+Where a clip goes wrong from a moment on, stop it there (x, and of several clips its number): what
+was done until then is taken for better than the whole.
 """
 TASKS: dict[AskedKind, Task] = {
     "comparison": "clips",

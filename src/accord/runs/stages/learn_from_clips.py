@@ -191,9 +191,13 @@ def _asked(config: LearnFromClipsConfig, seen_as: str) -> list[str]:
     told = f"{DOES[config.asks]}: {config.comparisons:,} {ANSWERS[config.asks]}"
     if not config.asks_people:
         return [f"a simulated watcher {told}, {when}"]
+    stops = ["clips may be stopped at a moment"] if config.studio.stops else []
+    if config.studio.goes_on:
+        stops = [f"{stops[0]}, from which the policy goes on and asks again"]
     return [
         f"somebody in the studio, who sees {seen_as}, {told}, {when}; the policy waits for people"
         f" when they are more than {config.ahead} behind",
+        *stops,
         f"in another terminal: accord studio --database {_place(config.studio.database)}",
     ]
 
