@@ -91,18 +91,25 @@ class ReviewPool:
     def piles(
         self, count: int, size: int, config: ReviewCountConfig, rng: np.random.Generator
     ) -> Index:
-        """[piles, size]: places of reviews, none twice in a pile, as many that praise as a coin of
-        the pile's own share says."""
-        by_label = [np.flatnonzero(self.label_R == label) for label in (0, 1)]
-        shares = rng.uniform(config.lowest, config.highest, count)
-        rows = []
-        for positive in rng.binomial(size, shares).tolist():
-            parts = [
-                rng.choice(places, many, replace=False)
-                for places, many in zip(by_label, (size - positive, positive), strict=True)
-            ]
-            rows.append(rng.permutation(np.concatenate(parts)))
-        return np.stack(rows)
+        """[piles, size]: places of reviews, see `drawn_piles`."""
+        return drawn_piles(self.label_R, count, size, (config.lowest, config.highest), rng)
+
+
+def drawn_piles(
+    label_R: Index, count: int, size: int, between: tuple[float, float], rng: np.random.Generator
+) -> Index:
+    """[piles, size]: places of reviews with these labels, none twice in a pile, as many that praise
+    as a coin of the pile's own share says; shares lie evenly between two."""
+    by_label = [np.flatnonzero(label_R == label) for label in (0, 1)]
+    shares = rng.uniform(*between, count)
+    rows = []
+    for positive in rng.binomial(size, shares).tolist():
+        parts = [
+            rng.choice(places, many, replace=False)
+            for places, many in zip(by_label, (size - positive, positive), strict=True)
+        ]
+        rows.append(rng.permutation(np.concatenate(parts)))
+    return np.stack(rows)
 
 
 class ReviewCount(Stage):

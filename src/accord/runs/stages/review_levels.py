@@ -16,6 +16,7 @@ from accord.oversight.levels import ABOUT, ComparedAnswers, NodeDrafts, NodeRewa
 from accord.runs.context import StageContext
 from accord.runs.plan import Plan
 from accord.runs.stage import Stage, StageConfig, StageResult, Value
+from accord.runs.stages.review_count import drawn_piles
 from accord.runs.stages.reviews import read_corpus
 from accord.seeds import generator
 from accord.statistics.intervals import Array, Index
@@ -234,15 +235,7 @@ def _read(review: Review, config: ReviewLevelsConfig) -> str:
 def _piles(
     pool: LevelPool, count: int, size: int, config: ReviewLevelsConfig, rng: np.random.Generator
 ) -> Piles:
-    by_label = [np.flatnonzero(pool.label_R == label) for label in (0, 1)]
-    shares = rng.uniform(config.lowest, config.highest, count)
-    rows = []
-    for positive in rng.binomial(size, shares).tolist():
-        parts = [
-            rng.choice(places, many, replace=False)
-            for places, many in zip(by_label, (size - positive, positive), strict=True)
-        ]
-        rows.append(rng.permutation(np.concatenate(parts)))
+    rows_PN = drawn_piles(pool.label_R, count, size, (config.lowest, config.highest), rng)
     forgets, slips = list[Index](), list[Index]()
     for level in range(1, _depth(size, config.branches)):
         nodes = size // config.branches ** (level + 1)
@@ -251,7 +244,7 @@ def _piles(
         slipped = rng.random(shape) < config.slips
         slips.append(np.where(slipped, rng.choice([-1, 1], shape), 0))
     draw_PNC = rng.random((count, size, config.answers))
-    return Piles(pool, np.stack(rows), draw_PNC, forgets, slips)
+    return Piles(pool, rows_PN, draw_PNC, forgets, slips)
 
 
 # --- learning -------------------------------------------------------------------------------------
