@@ -23,7 +23,10 @@ pytest.importorskip("mujoco", reason="the extra control is not installed")
 from accord.control.answering import SHOWN
 from accord.control.asked_kinds import QUESTIONS, AskedKind
 from accord.control.clip_learning import ClipLearning
+from accord.control.evaluation import watch
+from accord.control.keeping import EPISODES, best
 from accord.control.ppo import VectorPpo
+from accord.control.rollouts import Act, Steps
 from accord.control.sac import Sac
 from accord.control.settings import ClipLearningSettings
 from accord.errors import AccordError, ConfigError, Interrupted, RunError
@@ -32,13 +35,14 @@ from accord.runs import runner
 from accord.runs.context import StageProgress
 from accord.runs.recipe import Recipe, load
 from accord.runs.stage import Value
+from accord.statistics.intervals import Array
 
 SMALL: dict[str, Any] = {
     "environment": "accord:Backflip", "episode_steps": 60, "steps": 1200, "comparisons": 12,
-    "first_comparisons": 6, "rounds": 2, "asked_until": 0.7, "clip": 15, "elsewhere_first": 0.4, "elsewhere": 0.5, "anew": [0.5],
+    "first_comparisons": 6, "rounds": 2, "asked_until": 0.7, "clip": 15, "elsewhere_first": 0.4, "elsewhere": 0.5, "anew": [0.5], "keep": "best",
     "points": 2, "evaluation": 3, "zero_first": -0.4, "ending_costs": 3.0,
     "policy": {"environments": 4, "rollout": 50, "minibatch": 100, "hidden": 8, "epochs": 1},
-    "reward": {"hidden": 8, "first_steps": 4, "round_steps": 2},
+    "reward": {"hidden": 8, "first_steps": 4, "round_steps": 2, "anew_steps": 3},
 }  # fmt: skip
 
 SOFT: dict[str, Any] = SMALL | {
@@ -289,6 +293,7 @@ def test_each_learner_has_its_own_settings_and_what_it_cannot_do_is_said(
         ({"clip": 70}, "a clip of 70 steps is longer than a rollout of 50"),
         ({"rounds": 7}, "6 comparisons cannot be spread over 7 rounds"),
         ({"asked_until": 0.1}, "2 rounds in 0 rollouts"),
+        ({"anew": []}, "reward.anew_steps 3 with anew: [], where nothing begins anew"),
         ({"anew": [0.5, 0.2]}, "anew [0.5, 0.2]: name shares between 0 and 1, in order"),
         ({"asks": "ranking", "learn_from": "reward"}, "asks: ranking with learn_from: reward"),
         ({"asks": "stars"}, "asks"),
@@ -321,7 +326,7 @@ def test_the_zero_of_rewards_ends_at_the_floor(rollouts: int, first: float, unti
     after that, and in the last in any case."""
     settings = ClipLearningSettings.model_validate(
         SMALL | {"steps": 200 * rollouts, "comparisons": 6, "rounds": 0}
-        | {"zero_first": first, "zero_until": until, "anew": []}
+        | {"zero_first": first, "zero_until": until, "anew": [], "reward": {}}
     )  # fmt: skip
     shares = np.array([settings.floor_share(number) for number in range(rollouts)])
     moving = np.arange(rollouts) < min(until * rollouts, rollouts - 1)
@@ -338,6 +343,7 @@ def test_every_rollout_lies_in_one_life_which_begins_elsewhere_first(
     settings = ClipLearningSettings.model_validate(
         SMALL | {"steps": 200 * rollouts, "comparisons": 6, "rounds": 0}
         | {"anew": sorted(one / 9 for one in tenths), "elsewhere_first": first, "elsewhere": 0.25}
+        | {"reward": {}}
     )  # fmt: skip
     lives = settings.lives
     assert len(lives) == len(tenths) + 1
@@ -349,21 +355,70 @@ def test_every_rollout_lies_in_one_life_which_begins_elsewhere_first(
         assert settings.begins_elsewhere(number) == (1 if lived < first else 0.25)
 
 
+@pytest.mark.parametrize("anew_steps", [0, 3])
 def test_a_policy_that_begins_anew_has_learned_nothing_and_the_reward_everything(
-    tmp_path: Path,
+    tmp_path: Path, anew_steps: int
 ) -> None:
-    settings = ClipLearningSettings.model_validate(SMALL)
-    learning = ClipLearning(settings, 4, tmp_path)
+    """The reward's networks, which may begin anew with it, learn from all that was judged so far."""
+    reward = SMALL["reward"] | {"anew_steps": anew_steps}
+    settings = ClipLearningSettings.model_validate(SMALL | {"reward": reward, "keep": "last"})
+    said: list[str] = []
+    learning = ClipLearning(settings, 4, tmp_path, say=said.append)
     learning.run(LocalSession())
     assert isinstance(learning.learner, VectorPpo)
     assert learning.learner.updates == 3  # rollouts of the second of two lives
     assert learning.learner.optimizer.steps == learning.learner.optimizer.total_steps
     assert learning.learner.seen.count == 3 * 200
     assert len(learning.records) == 12
-    assert learning.reward.trained == 3
+    assert learning.reward.trained == 3 + (anew_steps > 0)
+    assert learning.reward.optimizer.steps == (anew_steps + 2 if anew_steps else 4 + 2 + 2)
+    also = " and the reward begin" if anew_steps else " begins"
+    assert f"rollout 4: the policy{also} anew" in said
     first, second, again = (learning._newborn(life).arrays() for life in (0, 1, 1))
     assert any((first[name] != second[name]).any() for name in first)
     assert all((second[name] == again[name]).all() for name in second)
+
+
+@pytest.mark.parametrize("teacher", ["reward", "comparisons"])
+def test_the_life_is_kept_whose_episodes_pay_most(tmp_path: Path, teacher: str) -> None:
+    """In any order of them; the run's last evaluation is of what it leaves."""
+    settings = ClipLearningSettings.model_validate(
+        SMALL | {"learn_from": teacher, "anew": [0.3, 0.6]}
+    )
+    said, last = list[str](), list[Steps]()
+
+    def watched(act: Act) -> Steps:
+        return watch(settings.environment, act, EPISODES, 60, 1).steps
+
+    learning = ClipLearning(settings, 4, tmp_path, say=said.append)
+    learning.run(LocalSession(), lambda _, act: last.append(watched(act)))
+    assert said[-1].startswith("of 3 lives of the policy number ")
+    left = watched(learning.learner.actor())
+    np.testing.assert_array_equal(last[-1].observation_TNO, left.observation_TNO)
+
+    mine = {name: one.copy() for name, one in learning.learner.arrays().items()}
+    for place in range(3):
+        seen = list[Steps]()
+
+        def rewards(steps: Steps, place: int = place, seen: list[Steps] = seen) -> Array:
+            seen.append(steps)
+            return np.full(steps.reward_TN.shape, float(len(seen) == place + 1))
+
+        kept = best([*learning._lived, mine], learning.learner, settings, rewards, 1)
+        assert (kept.place, len(kept.returns)) == (place, 3)
+        again = watched(learning.learner.actor())
+        np.testing.assert_array_equal(seen[place].observation_TNO, again.observation_TNO)
+    own = best(
+        [learning._lived[0], learning.learner.arrays()],
+        learning.learner,
+        settings,
+        lambda steps: steps.reward_TN * 0,
+        1,
+    )
+    assert own.place == 1
+    np.testing.assert_array_equal(
+        watched(learning.learner.actor()).observation_TNO, again.observation_TNO
+    )
 
 
 def test_the_zero_of_rewards_may_stay_where_it_is() -> None:

@@ -23,7 +23,9 @@ from accord.control.environments import Mask
 from accord.control.episodes import Episode, EpisodeStore
 from accord.control.film import Film
 from accord.control.going_on import GoingOn
+from accord.control.gym_batch import known_limit
 from accord.control.hearing import Hearing
+from accord.control.keeping import Arrays, as_arrays, as_tensors, best
 from accord.control.learners import PolicyLearner, policy_learner
 from accord.control.making import make
 from accord.control.people import ClipJudges
@@ -65,7 +67,7 @@ class ClipLearning:
     ) -> None:
         """watcher: who judges; a simulated one, that likes what the environment pays, where none
         is given; people: who judge instead, in their own time. Raises ConfigError for what `make`
-        refuses."""
+        refuses, and for keep: best where nobody says how long an episode is."""
         self.settings, self.seed, self.say = settings, seed, say
         learning = settings.learning
         filmed = people is not None and not has_poses(settings.environment)
@@ -79,6 +81,8 @@ class ClipLearning:
             filmed,
             settings.horizon == "absorb",
         )
+        if settings.keep == "best":
+            known_limit(self.environments)  # refused now, not when everything is learned
         self._film = Film(self.environments)
         self.watcher = watcher or SimulatedWatcher(
             settings.wording, settings.rationality, settings.mistakes, settings.asks
@@ -95,6 +99,7 @@ class ClipLearning:
         self._starts_BI = self._ends_BI if settings.zero_first == 1 else self._at_the_start()
         self._learnt: dict[str, float] = {}
         self._relearnt = False
+        self._lived: list[Arrays] = []
         self.environment_steps = 0
 
     @property
@@ -130,6 +135,8 @@ class ClipLearning:
             if asked and not exploring:
                 self._hear(number)
             values = self.learner.explore(steps) if exploring else self._learn(number, steps)
+            if number + 1 == total and settings.keep == "best":
+                self._keep_best(number)
             if number + 1 in points:
                 evaluate(self.environment_steps, self.learner.actor())
             values |= self._learnt | {
@@ -179,10 +186,29 @@ class ClipLearning:
     def _begin_anew(self, number: int) -> None:
         settings = self.settings
         before, self.learner = self.learner, self._newborn(settings.life(number))
+        self._lived.append(before.arrays())
         self.learner.inherit(before)
         rng = generator(self.seed, "begin anew", number)
         self._walker.begin(rng, settings.begins_elsewhere(number))
-        self.say(f"rollout {number + 1}: the policy begins anew")
+        again = settings.reward.anew_steps if self._log.rows else 0
+        if again:
+            self.reward.begin_anew()
+            self._learn_reward(again)
+        self.say(
+            f"rollout {number + 1}: the policy{' and the reward' if again else ''} begin"
+            f"{'' if again else 's'} anew"
+        )
+
+    def _keep_best(self, number: int) -> None:
+        policies = [*self._lived, self.learner.arrays()]
+        seed, rewards = derive_seed(self.seed, "keep"), partial(self._rewards, number)
+        kept = best(policies, self.learner, self.settings, rewards, seed)
+        self.environment_steps += kept.steps
+        each = ", ".join(f"{one:.0f}" for one in kept.returns)
+        self.say(
+            f"of {len(policies)} lives of the policy number {kept.place + 1} is kept: their"
+            f" episodes pay {each} by the reward as it is now"
+        )
 
     def _walk(self, number: int, again: int = 0) -> Steps:
         """The rollout of this number; again: how many of it came before."""
@@ -245,7 +271,7 @@ class ClipLearning:
     # --- asking -----------------------------------------------------------------------------------
     def _first_comparisons(self, number: int, steps: Steps) -> None:
         """Clips of the policy as it begins, from as many rollouts as they take."""
-        count, size = self.settings.first_comparisons, SHOWN[self.settings.asks]
+        count, size = self.settings.first_answers, SHOWN[self.settings.asks]
         gathered = [self._recent.until(steps)]
         pool = self._pool(number, gathered[0])
         while len(pool.clips) < size * count and len(gathered) < GATHERED:
@@ -355,6 +381,7 @@ class ClipLearning:
             "ends": torch.from_numpy(self._ends_BI),
             "recent": self._recent.state(),
             "learnt": dict(self._learnt),
+            "lived": as_tensors(self._lived),
             "environment_steps": self.environment_steps,
             "blocks": self.store.blocks,
             "records": len(self._log.rows),
@@ -371,6 +398,7 @@ class ClipLearning:
         self.watcher.load(state["watcher"])
         self._ends_BI = state["ends"].numpy()
         self._learnt = dict(state["learnt"])
+        self._lived = as_arrays(state["lived"])
         self.environment_steps = int(state["environment_steps"])
         self._forget(state["blocks"], state["records"])
         if self._hearing is not None:

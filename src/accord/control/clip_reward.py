@@ -58,6 +58,14 @@ class ClipRewardSettings(SmallNetOptimizer):
     )
     first_steps: StepCount = Field(300, ge=1, description="Updates on the first comparisons.")
     round_steps: StepCount = Field(100, ge=1, description="Updates when others have come.")
+    anew_steps: StepCount = Field(
+        0,
+        ge=0,
+        description=(
+            "Updates, on all that was judged so far, of networks that begin anew where the policy"
+            " does: what is learned first, from little, is hard to forget; 0: they stay."
+        ),
+    )
     annotator_rate: float = Field(
         0.005, gt=0, description="Step size of what is learned about annotators and scales."
     )
@@ -77,11 +85,19 @@ class ClipReward:
     ) -> None:
         self.settings, self.seed, self.form = settings, seed, form
         size = observation if settings.sees == "outcome" else 2 * observation + form.size
-        self.net = StackedNet(size, settings.hidden, settings.layers, settings.members, seed)
-        self.optimizer = Optimizer(self.net.parameters(), settings, 1)
+        self._begin(size, seed)
         self.centre_I, self.spread_I = np.zeros(size), np.ones(size)
         self.mean_E, self.deviation_E = np.zeros(settings.members), np.ones(settings.members)
         self.floor, self.trained = 0.0, 0
+
+    def _begin(self, size: int, seed: int) -> None:
+        settings = self.settings
+        self.net = StackedNet(size, settings.hidden, settings.layers, settings.members, seed)
+        self.optimizer = Optimizer(self.net.parameters(), settings, 1)
+
+    def begin_anew(self) -> None:
+        """Networks that have learned nothing yet; the scale of their inputs stays."""
+        self._begin(len(self.centre_I), derive_seed(self.seed, "anew", self.trained))
 
     # --- inputs -----------------------------------------------------------------------------------
     def inputs(self, seen: Array, action: Array, then: Array) -> Array:

@@ -38,10 +38,11 @@ def watch(
     seed: int,
     elsewhere: float = 0.0,
     endless: bool = False,
+    absorb: bool = False,
 ) -> WatchedEpisodes:
     """Let a policy act. The starts depend on the seed alone, so that two policies are compared from
-    the same ones. endless: as `make` has it."""
-    environments = make(name, episodes, steps, endless)
+    the same ones. endless, absorb: as `make` has them."""
+    environments = make(name, episodes, steps, endless, absorb=absorb)
     walker = Walker(environments)
     walker.begin(generator(seed, "starts"), elsewhere)
     walked = walker.walk(act, steps, generator(seed, "acting"))

@@ -68,7 +68,7 @@ class Hearing:
         reward = self.settings.reward
         if not self.learned:
             return reward.first_steps
-        later = max(1, self.settings.comparisons - self.settings.first_comparisons)
+        later = max(1, self.settings.comparisons - self.settings.first_answers)
         share = min(1.0, self.fresh * self.settings.rounds / later)
         return max(1, round(reward.round_steps * share))
 

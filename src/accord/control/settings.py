@@ -97,7 +97,9 @@ class ClipLearningSettings(Settings):
     comparisons: Answers = Field(
         900, ge=1, description="Answers in all: comparisons, or what `asks` names."
     )
-    first_comparisons: Answers = Field(300, ge=1, description="Of these, before the policy learns.")
+    first_comparisons: Answers | None = Field(
+        None, ge=1, description="Of these, before the policy learns; none: a third of them."
+    )
     rounds: Annotated[int, Unit("rounds")] = Field(
         12, ge=0, description="Times that more are asked, as many each time."
     )
@@ -124,6 +126,14 @@ class ClipLearningSettings(Settings):
             "Shares of the steps after which the policy begins anew, and forgets what it learned"
             " from a reward that was poor (Nikishin et al. 2022); the reward, all comparisons and,"
             " with sac, the steps it remembers stay."
+        ),
+    )
+    keep: Literal["last", "best"] = Field(
+        "last",
+        description=(
+            "Which of the policy's lives, with anew, the run leaves; last: the one it ends with;"
+            " best: the one whose episodes, as it was at its end, pay most by the reward as it is"
+            " at the end of the run."
         ),
     )
     elsewhere_first: Share = Field(
@@ -188,7 +198,7 @@ class ClipLearningSettings(Settings):
                 f"ending_costs {self.ending_costs:g} with horizon: {self.horizon}, where nothing"
                 " ends: set horizon: floor, or ending_costs: 0"
             )
-        later = self.comparisons - self.first_comparisons
+        later = self.comparisons - self.first_answers
         if later < 0:
             raise ValueError(
                 f"first_comparisons {self.first_comparisons} are more than all {self.comparisons}"
@@ -251,6 +261,11 @@ class ClipLearningSettings(Settings):
         outside = [share for share in self.anew if not 0 < share < 1]
         if outside or self.anew != sorted(self.anew):
             raise ValueError(f"anew {self.anew}: name shares between 0 and 1, in order")
+        if self.reward.anew_steps and not self.anew:
+            raise ValueError(
+                f"reward.anew_steps {self.reward.anew_steps} with anew: [], where nothing begins"
+                " anew: name shares under anew, or set reward.anew_steps: 0"
+            )
         if 0 in map(len, self.lives):
             raise ValueError(
                 f"anew {self.anew} begins twice in one of {self.rollouts} rollouts"
@@ -284,6 +299,11 @@ class ClipLearningSettings(Settings):
         return max(1, self.steps // self.per_rollout)
 
     @property
+    def first_answers(self) -> int:
+        """Asked for before the policy learns."""
+        return self.first_comparisons or max(1, round(self.comparisons / 3))
+
+    @property
     def first_asked(self) -> int:
         """Rollout after which the first comparisons are asked; those before it explore."""
         return self.sac.explore // self.per_rollout if self.learner == "sac" else 0
@@ -310,8 +330,8 @@ class ClipLearningSettings(Settings):
         """Rollout -> answers asked about its clips: the first before the policy learns, the others
         evenly spread."""
         first = self.first_asked
-        asked = {first: self.first_comparisons}
-        later = self.comparisons - self.first_comparisons
+        asked = {first: self.first_answers}
+        later = self.comparisons - self.first_answers
         for number in range(self.rounds):
             count = later * (number + 1) // self.rounds - later * number // self.rounds
             asked[first + round((number + 1) * (self.asked_in - first) / self.rounds)] = count

@@ -187,7 +187,7 @@ def _asked(config: LearnFromClipsConfig, seen_as: str) -> list[str]:
     from accord.control.asked_kinds import ANSWERS, DOES
 
     later = f"{config.rounds} rounds of the others" if config.rounds else "no others"
-    when = f"first {config.first_comparisons:,} before the policy learns, then {later}"
+    when = f"first {config.first_answers:,} before the policy learns, then {later}"
     told = f"{DOES[config.asks]}: {config.comparisons:,} {ANSWERS[config.asks]}"
     if not config.asks_people:
         return [f"a simulated watcher {told}, {when}"]
