@@ -474,6 +474,10 @@ def test_an_end_costs_what_was_told_and_nothing_else_does(teacher: str, costs: f
             "ended an episode before its time, with horizon: fixed",
         ),
         ({"clip": 15}, "no episode lasts for a clip of 15 steps: .* the longest has 4"),
+        (
+            {"environment": "user_environments:Walled-v0", "horizon": "absorb", "ending_costs": 0},
+            "changed nothing of what is observed, and its episode went on: .* cannot be told",
+        ),
     ],
 )
 def test_what_an_environment_does_that_cannot_be_learned_from_is_said(

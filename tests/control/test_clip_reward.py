@@ -84,6 +84,44 @@ def test_it_recovers_what_was_liked() -> None:
     np.testing.assert_allclose(before - reward.rewards(every), reward.floor)
 
 
+def lasting(count: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Episodes of two to nine of twelve steps that then stay as they are, at a place that tells how
+    long they lasted: seen before and after [C, L, 2], how long [C]."""
+    rng = np.random.default_rng(seed)
+    lasted = rng.integers(2, 10, count)
+    seen = rng.normal(size=(count, 13, 2))
+    for row, steps in zip(seen, lasted, strict=True):
+        row[steps:] = [3.0, steps - 5.0]
+    return seen[:, :-1], seen[:, 1:], lasted
+
+
+@pytest.mark.parametrize("sees", ["step", "outcome"])
+def test_what_is_over_is_worth_the_same_wherever_it_ended(sees: str) -> None:
+    """Lasting longer is liked, and where an episode ended tells how long it lasted: what is learned
+    is that to go on is good, not that some ends are."""
+    reward = ClipReward(
+        ClipRewardSettings.model_validate({"hidden": 16, "sees": sees}), 2, BOX, 1, absorbs=True
+    )
+    before, after, lasted = lasting(80, 3)
+    inputs = reward.inputs(before, np.zeros((80, 12, 1)), after)
+    over = np.arange(12) >= lasted[:, None]
+    np.testing.assert_array_equal(inputs[..., -1], over)
+    reward.fix_scale(inputs.reshape(-1, inputs.shape[-1]))
+    np.testing.assert_allclose(reward.centre_I[:-1], inputs[~over][:, :-1].mean(0))
+    said = [
+        [Judgement((0, 1) if lasted[n] > lasted[n + 40] else (1, 0), (0, 1), doubt=0.0)]
+        for n in range(40)
+    ]
+    judged = JudgedClips.of([*inputs], [(n, n + 40) for n in range(40)], said)
+    reward.learn(judged, 100)
+    reward.settle(np.zeros((0, inputs.shape[-1])))
+    paid = reward.rewards(inputs)
+    np.testing.assert_allclose(paid[over], 0, atol=1e-6)
+    assert (paid[~over] > 0).mean() > 0.9  # of the last step what is seen then tells of the end
+    still = reward.staying(before[:, 0])
+    assert (still[:, -1] == 0).all()  # as an episode begins, nothing is over
+
+
 def test_gradients_of_certain_choices_are_no_denormal_numbers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -33,14 +33,18 @@ def settings(environment: str, **more: Any) -> ClipLearningSettings:
 
 @pytest.fixture(
     scope="module",
-    params=[("Pendulum-v1", "step"), ("Pendulum-v1", "outcome"), ("CartPole-v1", "step")],
+    params=[
+        ("Pendulum-v1", "step", "floor"),
+        ("Pendulum-v1", "outcome", "floor"),
+        ("CartPole-v1", "step", "absorb"),
+    ],
     ids=str,
 )
 def learned(request: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[ClipLearning, Path]:
     folder = tmp_path_factory.mktemp("learned")
-    (environment, sees), small = request.param, settings("Pendulum-v1").reward
+    (environment, sees, horizon), small = request.param, settings("Pendulum-v1").reward
     reward = small.model_dump() | {"sees": sees}
-    learner = ClipLearning(settings(environment, reward=reward), 5, folder)
+    learner = ClipLearning(settings(environment, reward=reward, horizon=horizon), 5, folder)
     learner.run(LocalSession())
     learner.save(folder)
     return learner, folder

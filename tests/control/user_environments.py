@@ -79,6 +79,15 @@ class Hanging(Walk):
         return super().step(action)
 
 
+class Walled(Walk):
+    """A wall at 0 that nothing gets through: to push against it changes nothing."""
+
+    def step(self, action: Any) -> Any:
+        _, *more = super().step(action)
+        self.at = max(0.0, self.at)
+        return np.array([self.at], dtype=np.float32), *more
+
+
 class Shown(Walk):
     """Renders its place as the brightness of a picture."""
 
@@ -97,7 +106,8 @@ class Misdrawn(Shown):
 
 
 MADE: tuple[type[gymnasium.Env[Any, Any]], ...] = (
-    Walk, Breaking, Singular, Blind, Unpaid, Worded, Unbounded, Short, Hanging, Shown, Misdrawn,
+    Walk, Breaking, Singular, Blind, Unpaid, Worded, Unbounded, Short, Hanging, Walled, Shown,
+    Misdrawn,
 )  # fmt: skip
 for one in MADE:
     gymnasium.register(f"{one.__name__}-v0", one, max_episode_steps=50)

@@ -23,7 +23,7 @@ from accord.control.environments import Mask
 from accord.control.episodes import Episode, EpisodeStore
 from accord.control.film import Film
 from accord.control.going_on import GoingOn
-from accord.control.gym_batch import known_limit
+from accord.control.gym_batch import check_moves, known_limit
 from accord.control.hearing import Hearing
 from accord.control.keeping import Arrays, as_arrays, as_tensors, best
 from accord.control.learners import PolicyLearner, policy_learner
@@ -71,7 +71,7 @@ class ClipLearning:
         self.settings, self.seed, self.say = settings, seed, say
         learning = settings.learning
         filmed = people is not None and not has_poses(settings.environment)
-        fixed = settings.horizon == "fixed"
+        fixed, absorb = settings.horizon == "fixed", settings.horizon == "absorb"
         self.environments = make(
             settings.environment,
             learning.environments,
@@ -79,7 +79,7 @@ class ClipLearning:
             fixed,
             settings.patience,
             filmed,
-            settings.horizon == "absorb",
+            absorb,
         )
         if settings.keep == "best":
             known_limit(self.environments)  # refused now, not when everything is learned
@@ -90,7 +90,7 @@ class ClipLearning:
         size, form = self.environments.observation_size, self.environments.actions
         self.learner = self._newborn(0)
         self._recent = RecentWalk(1 if filmed else settings.recent)  # frames are not kept so long
-        self.reward = ClipReward(settings.reward, size, form, member_seed(seed))
+        self.reward = ClipReward(settings.reward, size, form, member_seed(seed), absorb)
         self.store = EpisodeStore(folder / "episodes")
         self._log = AppendLog(folder / "feedback.jsonl")
         self._hearing = None if people is None else Hearing(people, settings, self._log, say)
@@ -223,6 +223,8 @@ class ClipLearning:
                 f"{settings.environment} ended an episode before its time, with horizon: fixed",
                 "set horizon: floor, so that the learned reward does not pay for ending",
             )
+        if settings.learn_from == "comparisons":
+            check_moves(self.environments)
         ended_BI = self.reward.of_steps(steps, steps.terminated_TN)
         self._ends_BI = np.concatenate([self._ends_BI, ended_BI])[-ENDS:]
         return steps
@@ -260,13 +262,11 @@ class ClipLearning:
 
     def _at_the_start(self) -> Array:
         """Inputs of steps in which the task's own starts stay as they are."""
-        settings, form = self.settings, self.environments.actions
+        settings = self.settings
         fixed = settings.horizon == "fixed"
         begun = make(settings.environment, STARTS, settings.episode_steps, fixed)
         begun.reset(np.arange(STARTS), generator(self.seed, "starts"))
-        seen_NO = begun.observe()
-        still_NA = np.zeros((STARTS, form.numbers))
-        return self.reward.inputs(seen_NO, still_NA, seen_NO)
+        return self.reward.staying(begun.observe())
 
     # --- asking -----------------------------------------------------------------------------------
     def _first_comparisons(self, number: int, steps: Steps) -> None:

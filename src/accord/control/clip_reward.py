@@ -78,13 +78,25 @@ class ClipReward:
     """The learned reward. Inputs are scaled by what the first clips were like, once and for all: a
     scale that moved would move what was learned. Each member's reward has mean 0 and deviation 1
     over the clips that were compared; `floor` is what the end of an episode pays (see
-    `settle`)."""
+    `settle`).
+
+    absorbs: what ended stays as it is until its time is over (`horizon: absorb`). A step that
+    changes nothing is then one of an episode that is over, and all of these are one and the same
+    input, told apart from the others (Kostrikov et al. 2019, "Discriminator-actor-critic"). Were
+    each what it looks like, whole clips could be told from where they ended: most steps of a clip
+    are that one, and a policy would learn to fall where long episodes had ended."""
 
     def __init__(
-        self, settings: ClipRewardSettings, observation: int, form: ActionForm, seed: int
+        self,
+        settings: ClipRewardSettings,
+        observation: int,
+        form: ActionForm,
+        seed: int,
+        absorbs: bool = False,
     ) -> None:
-        self.settings, self.seed, self.form = settings, seed, form
+        self.settings, self.seed, self.form, self.absorbs = settings, seed, form, absorbs
         size = observation if settings.sees == "outcome" else 2 * observation + form.size
+        size += absorbs
         self._begin(size, seed)
         self.centre_I, self.spread_I = np.zeros(size), np.ones(size)
         self.mean_E, self.deviation_E = np.zeros(settings.members), np.ones(settings.members)
@@ -101,10 +113,21 @@ class ClipReward:
 
     # --- inputs -----------------------------------------------------------------------------------
     def inputs(self, seen: Array, action: Array, then: Array) -> Array:
-        """(s, a, s'), or s' alone, not scaled: [..., I]."""
-        if self.settings.sees == "outcome":
-            return then
-        return np.concatenate([seen, self.form.read(action), then], -1)
+        """(s, a, s'), or s' alone, not scaled, and last, where it absorbs, whether the episode was
+        over: [..., I]."""
+        outcome = self.settings.sees == "outcome"
+        parts = [then] if outcome else [seen, self.form.read(action), then]
+        if self.absorbs:
+            parts.append((seen == then).all(-1, keepdims=True).astype(np.float64))
+        return np.concatenate(parts, -1)
+
+    def staying(self, seen_NO: Array) -> Array:
+        """Inputs of steps that change nothing, though nothing is over: [N, I]."""
+        still_NA = np.zeros((len(seen_NO), self.form.numbers))
+        inputs_NI = self.inputs(seen_NO, still_NA, seen_NO)
+        if self.absorbs:
+            inputs_NI[:, -1] = 0
+        return inputs_NI
 
     def of_steps(self, steps: Steps, which: Mask | None = None) -> Array:
         """Inputs of a rollout, [T, N, I], or of some of its steps, [B, I]."""
@@ -117,12 +140,18 @@ class ClipReward:
         return self.inputs(seen_TO[:-1], episode.action_TA, seen_TO[1:])
 
     def fix_scale(self, inputs_BI: Array) -> None:
-        """Scale inputs by these from now on."""
+        """Scale inputs by these from now on; where it absorbs, by those that were not over."""
+        if self.absorbs and not inputs_BI[:, -1].all():
+            inputs_BI = inputs_BI[inputs_BI[:, -1] == 0]
         self.centre_I = inputs_BI.mean(0)
         self.spread_I = np.maximum(inputs_BI.std(0), 1e-3)
+        if self.absorbs:
+            self.centre_I[-1], self.spread_I[-1] = 0, 1
 
     def _scaled(self, inputs: Array) -> Tensor:
         scaled = np.clip((inputs - self.centre_I) / self.spread_I, -BOUND, BOUND)
+        if self.absorbs:
+            scaled[..., :-1] *= 1 - inputs[..., -1:]  # whatever it looks like
         return aligned(scaled)
 
     # --- scores -----------------------------------------------------------------------------------
@@ -237,21 +266,29 @@ class ClipReward:
 
     def settle(self, ends_BI: Array) -> None:
         """Take the mean reward of steps that ended an episode as the floor that all rewards are
-        told above. A learned reward has no zero of its own: with mean 0, whether ending pays would
-        hang on its sign."""
+        told above; where it absorbs, what a step is worth of an episode that is over, so that the
+        sum up to the end is, but for a constant, that of the whole time. A learned reward has no
+        zero of its own: with mean 0, whether ending pays would hang on its sign."""
+        if self.absorbs:
+            ends_BI = np.eye(len(self.centre_I))[-1:]
         if len(ends_BI):
             self.floor = float(self.member_rewards(ends_BI).mean())
 
     def arrays(self) -> dict[str, Array]:
         """What scores: the members and all scales."""
         found = {name: p.detach().numpy() for name, p in self.net.named_parameters()}
-        return found | {
-            "centre": self.centre_I,
-            "spread": self.spread_I,
-            "mean": self.mean_E,
-            "deviation": self.deviation_E,
-            "floor": np.array([self.floor]),
-        }
+        absorbs = {"absorbs": np.ones(1)} if self.absorbs else {}
+        return (
+            found
+            | absorbs
+            | {
+                "centre": self.centre_I,
+                "spread": self.spread_I,
+                "mean": self.mean_E,
+                "deviation": self.deviation_E,
+                "floor": np.array([self.floor]),
+            }
+        )
 
     # --- checkpoints ------------------------------------------------------------------------------
     def state(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from accord.control.environments import ActionForm, Stepped, check_finite
+from accord.control.environments import ActionForm, EnvironmentBatch, Stepped, check_finite
 from accord.control.extra import needed
 from accord.control.hanging import HangsError, TimeLimit
 from accord.control.poses import FRAME_SECONDS, Frame, small
@@ -55,6 +55,7 @@ class GymBatch:
         self._seen_NO = np.zeros((count, self.observation_size))
         self._absorbs, self._over_N = absorb, np.zeros(count, dtype=bool)
         self._elapsed_N = np.zeros(count, dtype=np.int64)
+        self.stood_still = False  # before its end, where what ended is told by that
         if absorb:
             self.limit = known_limit(self)
 
@@ -84,7 +85,7 @@ class GymBatch:
     def step(self, action_NA: Array) -> Stepped:
         reward_N = np.zeros(self.count)
         ended = np.zeros((2, self.count), dtype=bool)
-        bounded_NA = self.actions.bounded(action_NA)
+        bounded_NA, before_NO = self.actions.bounded(action_NA), self._seen_NO.copy()
         for row, environment in enumerate(self._environments):
             if self._over_N[row]:
                 continue
@@ -96,6 +97,8 @@ class GymBatch:
         if self._absorbs:
             self._elapsed_N += 1
             self._over_N |= ended[0]
+            still_N = (before_NO == self._seen_NO).all(1)
+            self.stood_still |= bool((still_N & ~self._over_N).any())
             ended[0], ended[1] = False, self._elapsed_N == self.limit
         check_finite(self.name, "the observation", self._seen_NO)
         check_finite(self.name, "the reward", reward_N)
@@ -148,6 +151,18 @@ class GymBatch:
 
     def _flat(self, seen: Any) -> Array:
         return flat(self._gym, self._environments[0].observation_space, seen)
+
+
+def check_moves(environments: EnvironmentBatch) -> None:
+    """Raise RunError where an environment that absorbs observed the same twice before an episode's
+    end: its steps could not be told from those after it."""
+    if isinstance(environments, GymBatch) and environments.stood_still:
+        raise RunError(
+            f"a step of {environments.name} changed nothing of what is observed, and its episode"
+            " went on: with horizon: absorb that cannot be told from one that is over",
+            "let it observe something that changes, as the time"
+            " (gymnasium.wrappers.TimeAwareObservation), or set horizon: floor",
+        )
 
 
 def known_limit(environments: Any) -> int:

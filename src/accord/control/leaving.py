@@ -52,9 +52,8 @@ def saved_reward(path: str | Path, observation: int, form: ActionForm) -> SavedR
     head, arrays = read_saved(path, "reward")
     if head.get("learner") == "airl":
         return _airl_reward(path, head, arrays, observation, form)
-    reward = ClipReward(
-        ClipRewardSettings.model_validate_json(head["settings"]), observation, form, 0
-    )
+    settings = ClipRewardSettings.model_validate_json(head["settings"])
+    reward = ClipReward(settings, observation, form, 0, "absorbs" in arrays)
     _check_size(path, head, len(arrays["centre"]), len(reward.centre_I))
     _load(reward.net, arrays)
     reward.centre_I, reward.spread_I = arrays["centre"], arrays["spread"]
