@@ -489,6 +489,35 @@ def test_what_an_environment_does_that_cannot_be_learned_from_is_said(
         ClipLearning(settings, 1, tmp_path).run(LocalSession())
 
 
+@pytest.mark.parametrize(
+    ("environment", "horizon", "limbs"),
+    [("CartPole-v1", "absorb", 2), ("Pendulum-v1", "fixed", 1)],
+)
+def test_the_page_of_a_classic_task_shows_what_was_done(
+    tmp_path: Path, environment: str, horizon: str, limbs: int
+) -> None:
+    """The policy at the end, and clips with what was said of them; each drawn from what was seen."""
+    given = {
+        "environment": environment,
+        "horizon": horizon,
+        "elsewhere": 0.0,
+        "elsewhere_first": 0.0,
+    }
+    run(recipe(tmp_path, **given, ending_costs=0, anew=[], zero_first=1.0), tmp_path / "run")
+    shown = json.loads((tmp_path / "run/stages/01-learn/poses.json").read_text())
+    assert len(shown["judged"]) == 4
+    clips = [clip for one in shown["judged"] for clip in one["clips"]]
+    assert sorted({clip["note"] for clip in clips}) == ["not preferred", "preferred"]
+    for clip in [shown["policy"], *clips]:
+        assert len(clip["limbs"]) == limbs
+        assert {len(pose) for pose in clip["frames"]} == {4 * limbs}
+        assert clip["view"]["follows"] is False
+    assert {len(clip["frames"]) for clip in clips} == {16 if environment == "Pendulum-v1" else 8}
+    page = (tmp_path / "run/report.html").read_text()
+    assert 'data-clip="0.policy"' in page
+    assert 'data-clip="0.judged.0.clips.0,0.judged.0.clips.1"' in page
+
+
 @pytest.mark.slow
 def test_a_pendulum_learns_from_comparisons(tmp_path: Path) -> None:
     """From -1,200 to above -700 in 40,000 steps and 150 comparisons, never shown its reward."""

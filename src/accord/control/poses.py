@@ -19,7 +19,6 @@ from accord.control.environments import EnvironmentBatch
 from accord.control.episodes import Episode
 from accord.control.extra import needed
 from accord.control.mujoco_batch import MujocoBatch
-from accord.control.planar import PlanarBody
 from accord.errors import ConfigError, DataError
 from accord.statistics.intervals import Array
 
@@ -30,13 +29,6 @@ PIXELS = 160
 FRAME_SECONDS = 1 / 20
 """Of a step, where an environment does not say how fast it is to be shown."""
 Frame = NDArray[np.uint8]
-
-
-def poses(body: PlanarBody, positions_TQ: Array, seconds: float, note: str = "") -> dict[str, Any]:
-    """A clip as plain values. seconds: of a step; limbs: thickness of each (m); frames: of each
-    pose x1, z1, x2, z2 of every limb, in centimetres; dt: seconds between poses."""
-    ends_TL4 = body.ends(positions_TQ).reshape(len(positions_TQ), -1, 4)
-    return {"note": note} | _drawn(ends_TL4, body.radius_G, seconds, PER_SECOND)
 
 
 def _drawn(
@@ -58,20 +50,40 @@ def has_poses(name: str) -> bool:
     return name.startswith("accord:") or classic_task(name) is not None
 
 
-def pose_drawing(piece: Episode, environments: EnvironmentBatch) -> dict[str, Any]:
-    """A piece of an episode as the studio draws it. Raises DataError where there are no poses."""
+def pose_drawing(
+    piece: Episode, environments: EnvironmentBatch, per_second: int = JUDGED
+) -> dict[str, Any]:
+    """A piece of an episode as browsers draw it. per_second: poses kept, at most. Raises DataError
+    where there are no poses."""
+    positions_TQ = None
     if isinstance(environments, MujocoBatch) and piece.state_TS is not None:
-        body, positions_TQ = environments.body, piece.state_TS[:, environments.positions]
+        positions_TQ = piece.state_TS[:, environments.positions]
+    return movement(environments, piece.observation_TO, positions_TQ, per_second)
+
+
+def movement(
+    environments: EnvironmentBatch,
+    observation_TO: Array,
+    positions_TQ: Array | None,
+    per_second: int,
+) -> dict[str, Any]:
+    """What was done as plain values: of a robot by its coordinates, of a classic task by what was
+    observed. Raises DataError where there are no poses.
+
+    limbs: thickness of each (m); frames: of each pose x1, z1, x2, z2 of every limb, in centimetres;
+    dt: seconds between poses; view: what is seen of the world, where it is no robot's.
+    """
+    if isinstance(environments, MujocoBatch) and positions_TQ is not None:
+        body, seconds = environments.body, environments.task.seconds
         ends_TL4 = body.ends(positions_TQ).reshape(len(positions_TQ), -1, 4)
-        seconds = environments.task.seconds
-        return {"kind": "poses"} | _drawn(ends_TL4, body.radius_G, seconds, JUDGED)
-    task = classic_task(piece.environment)
+        return {"kind": "poses"} | _drawn(ends_TL4, body.radius_G, seconds, per_second)
+    task = classic_task(environments.name)
     if task is None:
         raise DataError(
-            f"{piece.environment} has no poses: it is no planar robot and no classic task",
+            f"{environments.name} has no poses: it is no planar robot and no classic task",
             "it is seen by frames alone, which an episode does not keep: render while it is walked",
         )
-    drawn = _drawn(task.ends(piece.observation_TO), task.radius_L, task.seconds, JUDGED)
+    drawn = _drawn(task.ends(observation_TO), task.radius_L, task.seconds, per_second)
     return {"kind": "poses"} | drawn | {"view": task.view}
 
 

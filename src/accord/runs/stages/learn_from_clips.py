@@ -386,29 +386,27 @@ def _values(evidence: EpisodeEvidence, learning: ClipLearning) -> dict[str, Valu
 def _draw(
     config: LearnFromClipsConfig, context: StageContext, learning: ClipLearning, points: _Points
 ) -> None:
-    """Poses of the policy at the end, and of clips as they were judged; nothing where the robot
+    """Poses of the policy at the end, and of clips as they were judged; nothing where what was done
     cannot be drawn."""
     from accord.control.asked_kinds import said_of
-    from accord.control.mujoco_batch import MujocoBatch
-    from accord.control.poses import poses
+    from accord.control.poses import PER_SECOND, has_poses, movement, pose_drawing
 
     batch = learning.environments
-    if not isinstance(batch, MujocoBatch):
+    if not has_poses(batch.name):
         return
     last = points.read(points.steps[-1])
-    length = int(last["alive"][:, 0].sum())
-    seconds = batch.task.seconds
+    rows = slice(0, int(last["alive"][:, 0].sum()))
+    seen_TO = np.concatenate([last["observation"][rows, 0], last["next"][rows, 0][-1:]])
+    positions_TQ = last["positions"][rows, 0] if "positions" in last else None
     shown: dict[str, Any] = {
-        "policy": poses(batch.body, last["positions"][:length, 0], seconds),
+        "policy": movement(batch, seen_TO, positions_TQ, PER_SECOND),
         "judged": [],
     }
     for record in learning.records[-SHOWN:]:
         clips = []
         for option in record.in_order:
             assert isinstance(option.content, Clip)  # it was asked so
-            states = learning.store.clip(option.content).state_TS
-            assert states is not None  # the robot's states can be read
-            said = said_of(record, option)
-            clips.append(poses(batch.body, states[:, batch.positions], seconds, said))
+            drawn = pose_drawing(learning.store.clip(option.content), batch, PER_SECOND)
+            clips.append(drawn | {"note": said_of(record, option)})
         shown["judged"].append({"question": str(record.prompt), "clips": clips})
     write_json(context.folder / POSES, shown)
