@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from test_runs_label_world import run
 
+from accord.control.demonstrations import read_demonstrations, shown_steps
 from accord.control.episodes import EpisodeStore
 from accord.control.making import make
 from accord.control.recording import record
@@ -21,6 +22,7 @@ from accord.runs import runner
 from accord.runs.context import StageProgress
 from accord.statistics.intervals import Array
 from forked import Accord, accord
+from real_data import shared_data
 
 pytest.importorskip("gymnasium", reason="the extra control brings it")
 SMALL = {
@@ -105,6 +107,23 @@ def test_an_adversary_that_is_killed_goes_on_and_ends_as_one_that_was_not(tmp_pa
     assert artefacts["reward"] == "rewards/airl-2.safetensors"
     assert not list((killed / folder).glob("learning/*/checkpoints"))
     assert (killed / folder / "learning/airl-2/metrics.jsonl").exists()
+
+
+def test_rollouts_of_another_library_are_the_expert(tmp_path: Path) -> None:
+    """Real ones, of a pendulum that is swung up: what was shown is the row of the expert."""
+    file = shared_data("imitation") / "pendulum_expert_rollouts.npz"
+    stage = {
+        "kind": "imitate", "environment": "Pendulum-v1", "demonstrations": str(file), "shown": [8],
+        "methods": ["cloning"], "evaluation": 8, "policy": SMALL | {"rollout": 200, "hidden": 32},
+        "cloning": {"passes": 60},
+    }  # fmt: skip
+    path = tmp_path / "shown.yaml"
+    path.write_text(json.dumps({"name": "s", "threads": 1, "stages": {"imitation": stage}}))
+    runner.execute(recipes.load(str(path), []), tmp_path / "run", False, StageProgress(), {})
+    result = json.loads((tmp_path / "run/stages/01-imitation/result.json").read_text())
+    paid = shown_steps(read_demonstrations(file, "Pendulum-v1")[:8]).paid_N
+    assert result["values"]["return.expert"] == pytest.approx(paid.mean())
+    assert result["values"]["share_8.cloning"] > 50
 
 
 def imitating(tmp_path: Path, **settings: Any) -> None:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 Method = Literal["cloning", "dagger", "gail", "airl"]
 MEASURED, EPISODES, POLICIES = "measured.jsonl", "demonstrations", "policies"
 REWARDS, LEARNING = "rewards", "learning"
-ASIDE = ("random", "expert", "cloning", "dagger", "gail", "airl")
+ASIDE = ("random", "expert", "shown", "cloning", "dagger", "gail", "airl")
 """Rows of the stage's own: no policy beside may be called so."""
 PACE = (3_000, 20_000)
 """Steps per second that an adversarial method takes at least and at most, learning included."""
@@ -70,8 +70,8 @@ class ImitateConfig(StageConfig):
     demonstrations: str | None = Field(
         None,
         description=(
-            "Episodes that were recorded: a folder of accord control record, or a .npz of flattened"
-            " trajectories; none: the expert shows them."
+            "Episodes that were recorded: a folder of accord control record, a dataset of Minari,"
+            " or a .npz of flattened trajectories; none: the expert shows them."
         ),
     )
     beside: dict[str, str] = Field(
@@ -331,8 +331,8 @@ def _impossible(config: ImitateConfig) -> set[tuple[str, int]]:
 def _references(
     config: ImitateConfig, task: _Task, episodes: list[Episode]
 ) -> list[tuple[tuple[str, Act | None], dict[str, Any]]]:
-    """((row, its policy), what it took) of what stands beside the methods. An expert of whom there
-    are demonstrations alone has their mean return and no policy."""
+    """((row, its policy), what it took) of what stands beside the methods. Recorded demonstrations
+    have their mean return and no policy; they are the row of the expert where there is no other."""
     from accord.control.rollouts import at_random
 
     found: list[tuple[tuple[str, Act | None], dict[str, Any]]] = []
@@ -340,9 +340,10 @@ def _references(
     named = dict(config.beside)
     if config.expert is not None:
         named = {"expert": config.expert} | named
-    else:
+    if config.demonstrations is not None:
         paid = [float(one.reward_T.sum()) for one in episodes]
-        found.append((("expert", None), {"return": sum(paid) / len(paid)}))
+        row = "expert" if config.expert is None else "shown"
+        found.append(((row, None), {"return": sum(paid) / len(paid)}))
     for name, reference in named.items():
         with task.context.about("expert" if name == "expert" else f"beside.{name}"):
             act, head = task.saved(reference, greedy=True)
