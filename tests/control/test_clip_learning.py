@@ -503,7 +503,7 @@ def test_the_page_of_a_classic_task_shows_what_was_done(
         "elsewhere": 0.0,
         "elsewhere_first": 0.0,
     }
-    run(recipe(tmp_path, **given, ending_costs=0, anew=[], zero_first=1.0), tmp_path / "run")
+    run(recipe(tmp_path, **given, ending_costs=0, zero_first=1.0), tmp_path / "run")
     shown = json.loads((tmp_path / "run/stages/01-learn/poses.json").read_text())
     assert len(shown["judged"]) == 4
     clips = [clip for one in shown["judged"] for clip in one["clips"]]
