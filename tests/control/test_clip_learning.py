@@ -136,9 +136,12 @@ def test_a_resumed_run_is_the_same_to_the_bit(tmp_path: Path, environment: str, 
         assert said[0] == "the state of Pendulum-v1 cannot be set: new episodes begin"
         return
     assert again.records == whole.records
-    for mine, theirs in ((again.learner, whole.learner), (again.reward, whole.reward)):
-        for name, array in mine.arrays().items():
-            assert (array == theirs.arrays()[name]).all(), name
+    mine = again.learner.arrays(), again.reward.arrays(), *again._lived
+    theirs = whole.learner.arrays(), whole.reward.arrays(), *whole._lived
+    assert len(again._lived) == 1  # of two lives
+    for ours, others in zip(mine, theirs, strict=True):
+        for name, array in ours.items():
+            assert (array == others[name]).all(), name
 
 
 @pytest.mark.parametrize("asks", ["ranking", "best_worst", "rating", "thumb"])
@@ -408,8 +411,9 @@ def test_the_life_is_kept_whose_episodes_pay_most(tmp_path: Path, teacher: str) 
         assert (kept.place, len(kept.returns)) == (place, 3)
         again = watched(learning.learner.actor())
         np.testing.assert_array_equal(seen[place].observation_TNO, again.observation_TNO)
+    another = {name: one / 2 for name, one in mine.items()}
     own = best(
-        [learning._lived[0], learning.learner.arrays()],
+        [another, learning.learner.arrays()],
         learning.learner,
         settings,
         lambda steps: steps.reward_TN * 0,
