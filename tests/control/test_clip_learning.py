@@ -407,7 +407,7 @@ def test_the_life_is_kept_whose_episodes_pay_most(tmp_path: Path, teacher: str) 
             seen.append(steps)
             return np.full(steps.reward_TN.shape, float(len(seen) == place + 1))
 
-        kept = best([*learning._lived, mine], learning.learner, settings, rewards, 1)
+        kept = best([*learning._lived, mine], learning.learner, settings, 60, rewards, 1)
         assert (kept.place, len(kept.returns)) == (place, 3)
         again = watched(learning.learner.actor())
         np.testing.assert_array_equal(seen[place].observation_TNO, again.observation_TNO)
@@ -416,6 +416,7 @@ def test_the_life_is_kept_whose_episodes_pay_most(tmp_path: Path, teacher: str) 
         [another, learning.learner.arrays()],
         learning.learner,
         settings,
+        60,
         lambda steps: steps.reward_TN * 0,
         1,
     )

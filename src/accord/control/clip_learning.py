@@ -194,15 +194,14 @@ class ClipLearning:
         if again:
             self.reward.begin_anew()
             self._learn_reward(again)
-        self.say(
-            f"rollout {number + 1}: the policy{' and the reward' if again else ''} begin"
-            f"{'' if again else 's'} anew"
-        )
+        who = "the policy and the reward begin" if again else "the policy begins"
+        self.say(f"rollout {number + 1}: {who} anew")
 
     def _keep_best(self, number: int) -> None:
         policies = [*self._lived, self.learner.arrays()]
         seed, rewards = derive_seed(self.seed, "keep"), partial(self._rewards, number)
-        kept = best(policies, self.learner, self.settings, rewards, seed)
+        limit = known_limit(self.environments)
+        kept = best(policies, self.learner, self.settings, limit, rewards, seed)
         self.environment_steps += kept.steps
         each = ", ".join(f"{one:.0f}" for one in kept.returns)
         self.say(

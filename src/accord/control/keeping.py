@@ -13,9 +13,7 @@ from dataclasses import dataclass
 import torch
 
 from accord.control.evaluation import watch
-from accord.control.gym_batch import known_limit
 from accord.control.learners import PolicyLearner
-from accord.control.making import make
 from accord.control.rollouts import Steps
 from accord.control.settings import ClipLearningSettings
 from accord.statistics.intervals import Array
@@ -39,14 +37,13 @@ def best(
     policies: Sequence[Arrays],
     learner: PolicyLearner,
     settings: ClipLearningSettings,
+    limit: int,
     rewards: Callable[[Steps], Array],
     seed: int,
 ) -> KeptLife:
     """Of policies, each the `arrays()` of a learner of this kind, from the same starts, by rewards
-    of steps: [T, N]. `learner` acts by the best from then on. Raises ConfigError where nobody says
-    how long an episode is."""
+    of steps: [T, N]. limit: steps of an episode. `learner` acts by the best from then on."""
     name, horizon = settings.environment, settings.horizon
-    limit = settings.episode_steps or known_limit(make(name, 1))
     returns, walked = [], 0
     # its own arrays change as it takes those of others
     policies = [{key: one.copy() for key, one in policy.items()} for policy in policies]

@@ -37,14 +37,19 @@ class NodeDrafts:
     text_DV: Array
 
     @property
+    def votes_DC(self) -> Array:
+        """The share of a node's answers that say what each says."""
+        votes_DC: Array = (self.said_DC[:, :, None] == self.said_DC[:, None]).mean(2)
+        return votes_DC
+
+    @property
     def features(self) -> Array:
         """[D, C, F], F = len(ABOUT) + V, see ABOUT."""
         over_DC = (self.said_DC - self.evidence_D[:, None]) / self.size
         tilt_D = self.evidence_D / self.size - 0.5
-        same_DCC = self.said_DC[:, :, None] == self.said_DC[:, None]
         nearest_DC = self.said_DC == np.rint(self.evidence_D)[:, None]
         columns = (over_DC, over_DC**2, np.abs(over_DC), over_DC * tilt_D[:, None])
-        about_DCA = np.stack([*columns, same_DCC.mean(2), nearest_DC], -1)
+        about_DCA = np.stack([*columns, self.votes_DC, nearest_DC], -1)
         words_DCV = (self.said_DC / self.size - 0.5)[:, :, None] * self.text_DV[:, None]
         return np.concatenate([about_DCA, words_DCV], -1)
 
@@ -55,7 +60,7 @@ class NodeDrafts:
     @property
     def commonest(self) -> Index:
         """What most say at each node, of equally many the first written: [D]."""
-        return self.taken(self.features[..., ABOUT.index("votes")].argmax(1))
+        return self.taken(self.votes_DC.argmax(1))
 
 
 @dataclass(frozen=True)
