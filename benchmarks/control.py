@@ -1,7 +1,8 @@
 """PPO on vectors against Stable-Baselines3's, on the same robot: steps per CPU-second, and CPU-seconds
-until the mean return of the last episodes reaches a target.
+until the mean return of the last episodes reaches a target, or with --whole that return after all steps.
 
-    python -m benchmarks.control                          # Hopper to 830, three seeds: about 15 CPU-minutes
+    python -m benchmarks.control                          # Hopper to 830, five seeds: about 20 CPU-minutes
+    python -m benchmarks.control --whole --steps 200000 --task HalfCheetah
     python -m benchmarks.control --seeds 1 --steps 20000  # speed alone
 
 Every side runs in a process of its own, on one thread, one after the other for each seed; imports
@@ -19,7 +20,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,19 +35,23 @@ TASKS = {"Hopper": 830.0, "HalfCheetah": 1500.0}
 
 
 class Race:
-    """What a side has done: steps, and CPU-seconds when the target was reached."""
+    """What a side has done: steps, and CPU-seconds when the target was reached. A target of None
+    is never reached."""
 
-    def __init__(self, target: float) -> None:
+    def __init__(self, target: float | None) -> None:
         self.target, self.begun = target, time.process_time()
         self.steps, self.reached = 0, None  # type: int, float | None
         self.best: float | None = None
+        self.last: float | None = None
 
     def told(self, steps: int, returns: Sequence[float]) -> bool:
         """After a rollout; whether the target was reached."""
         self.steps = steps
         if len(returns) >= LAST // 2:
-            mean = float(np.mean(returns))
+            self.last = mean = float(np.mean(returns))
             self.best = mean if self.best is None else max(self.best, mean)
+            if self.target is None:
+                return False
             if mean >= self.target and self.reached is None:
                 self.reached = time.process_time() - self.begun
         return self.reached is not None
@@ -59,10 +64,11 @@ class Race:
             "cpu_seconds": seconds,
             "to_target": self.reached,
             "return": self.best,
+            "last": self.last,
         }
 
 
-def ours(task: str, seed: int, steps: int, target: float) -> Race:
+def ours(task: str, seed: int, steps: int, target: float | None) -> Race:
     """`control.ppo` on the environment's own reward."""
     from accord.control.making import make
     from accord.control.ppo import VectorPpo, VectorPpoSettings
@@ -89,7 +95,7 @@ def ours(task: str, seed: int, steps: int, target: float) -> Race:
     return race
 
 
-def theirs(task: str, minibatch: int, seed: int, steps: int, target: float) -> Race:
+def theirs(task: str, minibatch: int, seed: int, steps: int, target: float | None) -> Race:
     """Stable-Baselines3's PPO with its defaults."""
     import gymnasium
     from stable_baselines3 import PPO
@@ -121,11 +127,15 @@ def theirs(task: str, minibatch: int, seed: int, steps: int, target: float) -> R
 
 
 def measured(
-    side: str, options: argparse.Namespace, seed: int, module: str = "benchmarks.control"
+    side: str,
+    options: argparse.Namespace,
+    seed: int,
+    module: str = "benchmarks.control",
+    more: Sequence[str] = (),
 ) -> dict[str, Any]:
     """One side of a benchmark in a process of its own."""
     command = [sys.executable, "-m", module, "--side", side, "--task", options.task]
-    command += ["--steps", str(options.steps), "--seeds", str(seed)]
+    command += ["--steps", str(options.steps), "--seeds", str(seed), *more]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{side}, seed {seed}: {done.stderr[-2000:]}")
@@ -161,7 +171,8 @@ def main() -> None:
     )
     parser.add_argument("--task", choices=list(TASKS), default="Hopper")
     parser.add_argument("--steps", type=int, default=400_000, help="at most, of a side")
-    parser.add_argument("--seeds", type=int, default=3, help="how many")
+    parser.add_argument("--seeds", type=int, default=5, help="how many")
+    parser.add_argument("--whole", action="store_true", help="all steps; no target ends a side")
     parser.add_argument(
         "--side", choices=SIDES, help="one side alone, of the seed that --seeds names"
     )
@@ -171,7 +182,8 @@ def main() -> None:
         import torch
 
         torch.set_num_threads(1)
-        given = options.seeds, options.steps, TASKS[options.task]
+        target = None if options.whole else TASKS[options.task]
+        given = options.seeds, options.steps, target
         if options.side == "ours":
             race = ours(options.task, *given)
         else:
@@ -179,9 +191,10 @@ def main() -> None:
         print(json.dumps(race.line()))
         return
     found: dict[str, list[dict[str, Any]]] = {side: [] for side in SIDES}
+    whole = ("--whole",) if options.whole else ()
     for seed in range(1, options.seeds + 1):
         for side in SIDES:
-            found[side].append(measured(side, options, seed))
+            found[side].append(measured(side, options, seed, more=whole))
             if not options.json:
                 print(told(f"{options.task}, seed {seed}, {side}", found[side][-1]), flush=True)
     result = compared(found)
@@ -189,8 +202,39 @@ def main() -> None:
         print(json.dumps({"task": options.task, "sides": found, "ratios": result}))
         return
     for side, row in result.items():
-        print(f"ours against {side}: {row['speed']} times the steps per CPU-second;", end=" ")
-        print(f"CPU-seconds to {TASKS[options.task]:g}: theirs are {row['to_target']} times ours")
+        print(f"ours against {side}: {row['speed']} times the steps per CPU-second")
+        if not options.whole:
+            print(f"  CPU-seconds to {TASKS[options.task]:g}, theirs over ours: {row['to_target']}")
+    if options.whole:
+        ends = {side: _ends(side, lines) for side, lines in found.items()}
+        print("\n".join(as_good(ends)))
+
+
+def _ends(side: str, lines: Sequence[dict[str, Any]]) -> list[float]:
+    ends = [line["last"] for line in lines]
+    if None in ends:
+        raise SystemExit(f"{side}: fewer than {LAST // 2} episodes ended; give more --steps")
+    return ends
+
+
+def as_good(returns: Mapping[str, Sequence[float]], when: str = "at the end") -> list[str]:
+    """Returns of the sides by seed, ours first, in lines: mean and interval of each, and whether
+    ours is as good as each of theirs, which means no worse by one pooled deviation."""
+    lines = []
+    for side, by_seed in returns.items():
+        mean = student_mean(by_seed) if len(by_seed) > 1 and np.ptp(by_seed) else None
+        bounds = "" if mean is None else f" [{mean.low:.0f}, {mean.high:.0f}]"
+        lines.append(f"{side}: {np.mean(by_seed):.0f}{bounds} {when}, {len(by_seed)} seeds")
+    (_, mine), *others = returns.items()
+    if len(mine) > 1:
+        for side, other in others:
+            deviation = math.sqrt((np.var(mine, ddof=1) + np.var(other, ddof=1)) / 2)
+            gap = float(np.mean(mine) - np.mean(other))
+            held = "is" if gap >= -deviation else "is not"
+            lines.append(
+                f"ours less {side} {gap:+.0f}, pooled deviation {deviation:.0f}: {held} as good"
+            )
+    return lines
 
 
 def told(what: str, line: dict[str, Any]) -> str:

@@ -17,6 +17,7 @@ from benchmarks.workloads import (
     ANSWERS,
     Row,
     Turn,
+    forward_gflop,
     judge_questions,
     make_rows,
     score,
@@ -274,14 +275,22 @@ def _online_dpo(options: argparse.Namespace, model: CausalLM, rows: Sequence[Row
 
 
 def _judge(options: argparse.Namespace, model: CausalLM, rows: Sequence[Row]) -> Epoch:
-    from accord.models.next_tokens import next_token_logps
+    from accord.models.next_tokens import next_token_logps, sharing_starts
 
     questions, judge = judge_questions(list(rows), options.trainer), freeze(model)
+    groups, size = sharing_starts(sorted(questions)), model.hf.config
+    computed = sum(len(one.prompt) + sum(map(len, one.responses)) for one in groups)
+    gflop = forward_gflop(
+        sum(p.numel() for p in model.hf.parameters()),
+        size.vocab_size * size.hidden_size,
+        computed,
+        len(questions),
+    )
 
     def epoch() -> Turn:
         found = next_token_logps(judge, questions, [ANSWERS] * len(questions))
         mean = sum(float(logp_K[0]) for logp_K in found) / len(found)
-        return Turn(sum(map(len, questions)), loss=mean)
+        return Turn(sum(map(len, questions)), loss=mean, gflop=gflop)
 
     return epoch
 

@@ -36,6 +36,7 @@ def work(options: argparse.Namespace) -> None:
             "sampled": turn.sampled,
             "cpu_seconds": seconds,
             "mib": environment.peak_mib(),
+            "gflop": turn.gflop,
             "share_of_peak": turn.gflop / seconds / _peak() if turn.gflop else 0.0,
         }
         print(json.dumps(said), flush=True)

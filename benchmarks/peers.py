@@ -155,9 +155,11 @@ def say(line: dict[str, Any], as_json: bool) -> None:
             f"{line['ours_tokens_per_cpu_second']:,} against {line['peer_tokens_per_cpu_second']:,}"
         )
     mib = [line[f"{side}_{memory}"] for side in ("ours", "peer")]
+    of_products = line.get("ratio_of_products")
     print(
         f"{line['trainer']}, {line['workload']}, against {line['peer']}: {ratio}; {what} {numbers}; "
-        f"memory {mib[0]:,} / {mib[1]:,} MiB = {mib[0] / mib[1]:.2f}",
+        f"memory {mib[0]:,} / {mib[1]:,} MiB = {mib[0] / mib[1]:.2f}"
+        + (f"; matrix products {of_products}x" if of_products else ""),
         flush=True,
     )
 
@@ -238,7 +240,11 @@ def _line(
             ),
         }
     if options.trainer in JUDGES:
-        line |= {"ours_mean_logp": ours[0]["loss"], "peer_mean_logp": theirs[0]["loss"]}
+        line |= {
+            "ours_mean_logp": ours[0]["loss"],
+            "peer_mean_logp": theirs[0]["loss"],
+            "ratio_of_products": round(theirs[0]["gflop"] / ours[0]["gflop"], 2),
+        }
     if ours[0]["sampled"]:
         sampled = [
             [turn["sampled"] / turn["cpu_seconds"] for turn in turns] for turns in (ours, theirs)

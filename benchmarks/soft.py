@@ -15,15 +15,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from accord.statistics.means import student_mean
-from benchmarks.control import measured, ratio, speeds
+from benchmarks.control import as_good, measured, ratio, speeds
 
 if TYPE_CHECKING:
     from accord.control.rollouts import Act
@@ -127,19 +125,7 @@ def compared(found: dict[str, list[Line]]) -> list[str]:
     """What follows, in lines: as good means no worse than theirs by one pooled deviation."""
     lines = []
     for what, of in (("at the end", _last), ("on average along the way", _along)):
-        sides = {side: [of(one) for one in found[side]] for side in SIDES}
-        for side, returns in sides.items():
-            mean = student_mean(returns) if len(returns) > 1 and np.ptp(returns) else None
-            bounds = "" if mean is None else f" [{mean.low:.0f}, {mean.high:.0f}]"
-            lines.append(f"{side}: {np.mean(returns):.0f}{bounds} {what}, {len(returns)} seeds")
-        mine, other = sides.values()
-        if len(mine) > 1:
-            deviation = math.sqrt((np.var(mine, ddof=1) + np.var(other, ddof=1)) / 2)
-            gap = float(np.mean(mine) - np.mean(other))
-            held = "is" if gap >= -deviation else "is not"
-            lines.append(
-                f"ours less theirs {gap:+.0f}, pooled deviation {deviation:.0f}: {held} as good"
-            )
+        lines += as_good({side: [of(one) for one in found[side]] for side in SIDES}, what)
     for side in SIDES:
         means = np.mean([one["returns"] for one in found[side]], axis=0)
         lines.append(f"{side}, mean at each tenth: " + " ".join(f"{one:.0f}" for one in means))

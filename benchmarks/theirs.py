@@ -16,6 +16,7 @@ from benchmarks.workloads import (
     ANSWERS,
     Row,
     Turn,
+    forward_gflop,
     judge_questions,
     make_rows,
     score,
@@ -252,7 +253,7 @@ def _judge(options: argparse.Namespace, rows: list[Row]) -> Callable[[], Turn]:
 
     @torch.no_grad()
     def epoch() -> Turn:
-        total = 0.0
+        total, computed, told = 0.0, 0, 0
         for at in range(0, len(questions), size):
             part = questions[at : at + size]
             longest = len(part[-1])
@@ -265,7 +266,13 @@ def _judge(options: argparse.Namespace, rows: list[Row]) -> Callable[[], Turn]:
             given = {"attention_mask": mask, "position_ids": places} if len(part) > 1 else {}
             logits = model(input_ids=ids, **given, **keep).logits[:, -1]
             total += float(logits.log_softmax(-1)[:, ANSWERS[0]].sum())
-        return Turn(sum(map(len, questions)), loss=total / len(questions))
+            computed += ids.numel()
+            told += len(part) if keep else ids.numel()
+        shape = model.config
+        gflop = forward_gflop(
+            model.num_parameters(), shape.vocab_size * shape.hidden_size, computed, told
+        )
+        return Turn(sum(map(len, questions)), loss=total / len(questions), gflop=gflop)
 
     return epoch
 

@@ -126,6 +126,13 @@ def judge_questions(rows: list[Row], trainer: str) -> list[list[int]]:
     ]
 
 
+def forward_gflop(parameters: int, table: int, tokens: int, told: int) -> float:
+    """GFLOP of the products of a forward pass over `tokens` by a model of so many parameters, its
+    table of the vocabulary among them, which multiplies the `told` positions alone. Attention
+    between positions is not counted."""
+    return 2 * ((parameters - table) * tokens + table * told) / 1e9
+
+
 ANSWERS = (60, 61)
 """What stands for the judge's two answers."""
 
@@ -139,7 +146,7 @@ def score(response: list[int]) -> float:
 class Turn:
     """One epoch: real tokens (a prompt once per response), those of them that were sampled, the
     loss of the first step and the GFLOP of the matrix products it needs (both on fixed rows
-    only)."""
+    and of judges only)."""
 
     tokens: int
     sampled: int = 0

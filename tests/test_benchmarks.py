@@ -54,6 +54,7 @@ def test_judges_against_transformers(trainer: str, pico: str) -> None:
     (line,) = compare(pico, "--trainer", trainer, "--rows", "2", "--against", "best")
     assert line["ratio"] > 0
     assert line["ours_mean_logp"] == pytest.approx(line["peer_mean_logp"], abs=1e-3)
+    assert line["ratio_of_products"] > 1
 
 
 @pytest.mark.slow

@@ -36,6 +36,18 @@ def test_a_race_ends_when_enough_episodes_are_good_enough() -> None:
     assert "target after" in control.told("x", race.line())
 
 
+def test_without_a_target_it_is_the_last_return_that_counts() -> None:
+    race = control.Race(None)
+    assert not race.told(100, [20.0] * 60)
+    assert not race.told(200, [12.0] * 60)
+    assert (race.line()["return"], race.line()["last"]) == (20, 12)
+    ends = {"ours": [9.0, 11.0], "theirs-64": [11.0, 13.0], "theirs-512": [10.0, 12.0]}
+    lines = control.as_good(ends)
+    assert lines[0].startswith("ours: 10 [")
+    assert lines[3] == "ours less theirs-64 -2, pooled deviation 1: is not as good"
+    assert lines[4] == "ours less theirs-512 -1, pooled deviation 1: is as good"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("side", control.SIDES)
 def test_every_side_runs(side: str) -> None:
@@ -43,7 +55,7 @@ def test_every_side_runs(side: str) -> None:
     if side != "ours":
         pytest.importorskip("stable_baselines3", reason="stable-baselines3 is not installed")
     options = type("Options", (), {"task": "Hopper", "steps": 2048})()
-    found = control.measured(side, options, 1)
+    found = control.measured(side, options, 1, more=("--whole",))
     assert found["steps"] >= 2048
     assert found["cpu_seconds"] > 0
 

@@ -28,7 +28,7 @@ def next_token_logps(
     order = sorted(range(len(prompts)), key=lambda n: list(prompts[n]))
     found: list[Array] = [np.zeros(0)] * len(prompts)
     done = 0
-    for packed in streams(_sharing([prompts[n] for n in order]), max_tokens):
+    for packed in streams(sharing_starts([prompts[n] for n in order]), max_tokens):
         stream = packed.to(model.device)
         for part, full_SV in model.full_logprobs(stream):
             for row, logp_V in enumerate(full_SV, part.start):
@@ -39,8 +39,8 @@ def next_token_logps(
     return found
 
 
-def _sharing(prompts: Sequence[Sequence[int]]) -> list[PromptGroup]:
-    """The prompts, in order, in groups that share their beginning, wherever it saves tokens. What
+def sharing_starts(prompts: Sequence[Sequence[int]]) -> list[PromptGroup]:
+    """The sorted prompts, in order, in groups that share their beginning, wherever it saves tokens. What
     stands for the answer is not read: one token that is."""
     groups: list[PromptGroup] = []
     members: list[PromptGroup] = []
