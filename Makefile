@@ -21,7 +21,7 @@ quickstart: $(STAMP)  ## the whole loop on movie reviews: about seven minutes on
 	$(BIN)/accord run quickstart
 
 # Without the tools of developers: what a user installs.
-control:  ## the extra, and the backflip from 900 comparisons: about four minutes
+control:  ## the extra, and the backflip from 900 comparisons: about three minutes
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[control]"
