@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -57,11 +58,19 @@ def bare_postgres(postgres: str) -> Callable[[], str]:
     return lambda: postgres.format(name=_create(postgres, None))
 
 
+@pytest.fixture(scope="session")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty studio's database, made once."""
+    path = tmp_path_factory.mktemp("empty") / "studio.db"
+    open_database(path).close()
+    return path
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The address of an empty database."""
+def url(request: pytest.FixtureRequest, tmp_path: Path, empty: Path) -> str:
+    """The address of an empty database with the studio's tables."""
     if request.param == "sqlite":
-        return str(tmp_path / "studio.db")
+        return str(shutil.copy(empty, tmp_path / "studio.db"))
     made: str = request.getfixturevalue("new_postgres")()
     return made
 

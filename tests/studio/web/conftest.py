@@ -13,7 +13,6 @@ from browsing import WAIT, Served, serving
 from houses import Client, House, make_house
 
 from accord.studio.projects.settings import TASKS
-from accord.studio.storage.database import open_database
 from accord.studio.tasks.chat import Reply
 
 PIXEL = base64.b64decode(
@@ -30,14 +29,6 @@ class Echo:
             Reply(f"{way} {text} ({len(messages)} messages)", way)
             for way in ("Briefly:", "At length:")[:count]
         ]
-
-
-@pytest.fixture(scope="session")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty studio's database, made once."""
-    path = tmp_path_factory.mktemp("empty") / "studio.db"
-    open_database(path).close()
-    return path
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -53,12 +54,13 @@ def bring(connection: Connection, revision: str = "head") -> None:
     command.upgrade(_config(connection), revision)
 
 
-def revisions() -> list[str]:
+@cache
+def revisions() -> tuple[str, ...]:
     """All that this code knows, the newest first."""
     from alembic.script import ScriptDirectory
 
     walked = ScriptDirectory.from_config(_config()).walk_revisions()
-    return [script.revision for script in walked]
+    return tuple(script.revision for script in walked)
 
 
 def check_revision(url: str | Path | URL) -> str:

@@ -8,14 +8,16 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from fastapi import Depends, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import BaseRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
@@ -117,8 +119,7 @@ def create_app(config: StudioConfig) -> FastAPI:
         "/api/v1",
         create_api(database, None, app.state.stats_cache, config.private_webhooks, config.media),
     )
-    for group in PAGES:
-        app.include_router(group.router, dependencies=[Depends(protect)], include_in_schema=False)
+    app.router.routes.extend(_pages())
     app.add_exception_handler(SignIn, _sign_in)
     app.add_exception_handler(AccordError, _refused)
     app.add_exception_handler(HTTPException, _http)
@@ -126,6 +127,18 @@ def create_app(config: StudioConfig) -> FastAPI:
     app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _unexpected)
     return app
+
+
+@cache
+def _pages() -> list[BaseRoute]:
+    """Every page, guarded; made once for all applications, because FastAPI works out at the first
+    request what each of a router's pages needs."""
+    gathered = APIRouter()
+    for group in PAGES:
+        gathered.include_router(
+            group.router, dependencies=[Depends(protect)], include_in_schema=False
+        )
+    return gathered.routes
 
 
 # --- mistakes -------------------------------------------------------------------------------------

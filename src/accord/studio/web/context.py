@@ -48,8 +48,10 @@ class Studio:
     refused_writes: int = 0
 
 
+@lru_cache(maxsize=1)
 def templates() -> Environment:
-    """Jinja2 with everything escaped and nothing undefined."""
+    """Jinja2 with everything escaped and nothing undefined; one for all applications, since each
+    compiles its pages anew."""
     environment = Environment(
         loader=PackageLoader("accord.studio"),
         autoescape=True,
