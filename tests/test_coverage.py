@@ -28,7 +28,11 @@ def test_intervals_hold_the_truth(key: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("key", [key for key, cell in CELLS.items() if cell.slow])
 def test_intervals_that_take_longer_hold_the_truth(key: str) -> None:
-    assert not measure(CELLS[key], min(CELLS[key].tested, 30)).failed
+    """One or two simulations can never fail by their number alone, but many an interval comes out of
+    one: of those that hold the truth with 93 %, two thirds do."""
+    found = measure(CELLS[key], min(CELLS[key].tested, 30))
+    assert not found.failed, found.row()
+    assert found.coverage > 2 / 3, found.row()
 
 
 def test_few_cells_are_excused_and_each_says_why() -> None:

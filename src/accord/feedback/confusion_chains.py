@@ -85,28 +85,36 @@ class Rising:
 
     def __init__(self, base_X: Array) -> None:
         self.base_X, self.zero_X = base_X, gammaln(base_X)
-        self.known = np.zeros(0, dtype=np.int64)
-        self.rows = np.zeros((0, len(base_X)))
+        self._forget()
+
+    def _forget(self) -> None:
+        self.rows = np.zeros((0, len(self.base_X)))
+        self.row_of = np.full(0, -1)  # by count; -1: none yet
 
     def summed(self, count_AK: Index) -> Array:
         """The sum over K: [A, X]."""
-        values, at_AK = np.unique(count_AK, return_inverse=True)
+        values = np.flatnonzero(np.bincount(count_AK.ravel()))  # ascending
+        place = np.empty(values[-1] + 1, dtype=np.int64)
+        place[values] = np.arange(len(values))
         size = len(count_AK), len(values)
-        cell_AK = at_AK.reshape(count_AK.shape) + size[1] * np.arange(size[0])[:, None]
+        cell_AK = place[count_AK] + size[1] * np.arange(size[0])[:, None]
         often_AV = np.bincount(cell_AK.ravel(), minlength=size[0] * size[1]).reshape(size)
         total: Array = often_AV.astype(np.float64) @ self._of(values)
         return total
 
     def _of(self, values: Index) -> Array:
-        if len(self.known) > MOST_ROWS:
-            self.known, self.rows = self.known[:0], self.rows[:0]
-        new = np.setdiff1d(values, self.known)
+        """Rows of ascending counts."""
+        if len(self.rows) > MOST_ROWS:
+            self._forget()
+        if values[-1] >= len(self.row_of):
+            more = np.full(values[-1] + 1 - len(self.row_of), -1)
+            self.row_of = np.concatenate([self.row_of, more])
+        new = values[self.row_of[values] < 0]
         if len(new):
-            rows = np.concatenate([self.rows, gammaln(self.base_X + new[:, None]) - self.zero_X])
-            known = np.concatenate([self.known, new])
-            order = np.argsort(known)
-            self.known, self.rows = known[order], rows[order]
-        found: Array = self.rows[np.searchsorted(self.known, values)]
+            self.row_of[new] = len(self.rows) + np.arange(len(new))
+            made = gammaln(self.base_X + new[:, None]) - self.zero_X
+            self.rows = np.concatenate([self.rows, made])
+        found: Array = self.rows[self.row_of[values]]
         return found
 
 
