@@ -9,6 +9,7 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -60,6 +61,13 @@ def pico(tmp_path_factory: pytest.TempPathFactory) -> str:
     from benchmarks.workloads import make_model
 
     return make_model("pico", tmp_path_factory.mktemp("pico") / "model")
+
+
+@pytest.fixture
+def pico_here(pico: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """./pico is that model; the working directory is the test's own."""
+    (tmp_path / "pico").symlink_to(pico)
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture(scope="session")

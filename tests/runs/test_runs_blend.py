@@ -19,6 +19,8 @@ from accord.runs import runner
 from accord.runs.stages.blending import blended, sources_of
 from accord.text.packing import PromptGroup
 
+pytestmark = pytest.mark.usefixtures("pico_here")
+
 
 def both() -> list[dict[str, Any]]:
     """People prefer a joy, the judge a bore: about each film one of either."""
@@ -55,7 +57,7 @@ def test_dpo_blends_its_pairs(tmp_path: Path, evaluation: float | None) -> None:
     settings_ = f"learning_rate: 1.0e-3, epochs: 4, batch: 4, evaluation: {evaluation or people}"
     settings_ += ", samples: 0"
     path.write_text(
-        "name: toy\nthreads: 1\nstages:\n  dpo: {kind: dpo, model: 'accord:nano-base',"
+        "name: toy\nthreads: 1\nstages:\n  dpo: {kind: dpo, model: ./pico,"
         f" {settings_}, feedback: {feedback}{BLEND}}}\n"
     )
     spoken = Spoken()

@@ -30,6 +30,8 @@ from accord.text.encoding import Encoder
 from accord.text.packing import PromptGroup
 from tiny import tiny_llama
 
+pytestmark = pytest.mark.usefixtures("pico_here")
+
 LONGER = (
     "\n\ndef some(prompts, responses):\n    return [len(r) - 12 for r in responses]\n"
     "\n\ndef unknown(prompts, responses):\n    return [None for r in responses]\n"
@@ -167,7 +169,7 @@ def test_a_response_without_a_cost_stops_the_run(asked: Path, tmp_path: Path) ->
 AFTER = """
   rloo:
     kind: rloo
-    model: accord:nano-base
+    model: ./pico
     prompts: PROMPTS
     reward: stage:reward
     cost: {reward: stage:reward, rule: RULE, bound: rate, limit: 0.2}

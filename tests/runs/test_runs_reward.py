@@ -26,6 +26,8 @@ from accord.seeds import derive_seed
 from accord.text.encoding import Encoder
 from tiny import tiny_llama
 
+pytestmark = pytest.mark.usefixtures("pico_here")
+
 WORDS = ("great", "fine", "slow", "loud", "odd", "new")
 GRADES = {"joy": 4, "film": 2, "bore": 0}
 
@@ -62,7 +64,7 @@ def run(
     tmp_path: Path, feedback: Path, more: str = "", after: str = ""
 ) -> tuple[dict[str, Any], str, Path]:
     """(result of the reward stage, what was said, its folder)."""
-    reward = "kind: reward, model: 'accord:nano-base', learning_rate: 1.0e-3, evaluation: 0.2"
+    reward = "kind: reward, model: ./pico, learning_rate: 3.0e-3, evaluation: 0.2"
     defaults = {"members": 1, "epochs": 6, "batch": 3, "centre_samples": 16}
     given = "".join(f", {k}: {v}" for k, v in defaults.items() if f"{k}:" not in more)
     path = tmp_path / "toy.yaml"
@@ -489,7 +491,7 @@ def test_empty_responses_and_those_that_fill_the_budget(tmp_path: Path) -> None:
     from accord.models.reward_model import RewardModel
     from accord.text.packing import PromptGroup
 
-    tokenizer = load_causal_lm("accord:nano-base").tokenizer
+    tokenizer = load_causal_lm("./pico").tokenizer
     ids = tokenizer.encode(" so so so so so so so so so", add_special_tokens=False)
     eight, seven = tokenizer.decode(ids[:8]), tokenizer.decode(ids[:7])
     assert len(tokenizer.encode(eight, add_special_tokens=False)) == 8
@@ -540,13 +542,11 @@ def test_scores_are_centred_on_samples_of_the_model_they_start_from(
         f", members: 2, epochs: 1, lengths: {{max_response_tokens: 12}}, centre_samples: {samples}"
     )
     _, said, folder = run(tmp_path, write(tmp_path / "pairs.jsonl", joy_over_bore(WORDS[:2])), more)
-    model, reference = RewardModel.load(folder / "model"), load_causal_lm("accord:nano-base")
+    model, reference = RewardModel.load(folder / "model"), load_causal_lm("./pico")
     encoder = Encoder(reference.tokenizer)
     prompts = [encoder.prompt(f"This {word} film") for word in WORDS[:5]]
     if each:
-        assert (
-            f"centring on {5 * each} samples of accord:nano-base, {each} of each of 5 pro" in said
-        )
+        assert f"centring on {5 * each} samples of ./pico, {each} of each of 5 pro" in said
         seeds = [
             derive_seed(derive_seed(1, "stage", "reward"), "samples", "centre", place)
             for place in range(5 * each)

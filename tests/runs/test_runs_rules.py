@@ -28,6 +28,8 @@ from accord.runs.stages.rules import _ranked
 from accord.runs.stages.rules_said import RuleBook, RuleConfig, find_rules
 from accord.text.encoding import Encoder
 
+pytestmark = pytest.mark.usefixtures("pico_here")
+
 ENDS = {"joy": (True, True), "film": (True, False), "bore": (False, False)}
 """Word -> (polite, brief)."""
 

@@ -41,9 +41,10 @@ def thumbs(tmp_path: Path) -> Path:
     return path
 
 
-def run(tmp_path: Path, stages: str) -> Path:
+def run(tmp_path: Path, model: str, stages: str) -> Path:
+    """The directory of a run of `stages`, whose MODEL is this one."""
     path = tmp_path / "toy.yaml"
-    path.write_text(f"name: toy\nthreads: 1\nstages:\n{stages}")
+    path.write_text(f"name: toy\nthreads: 1\nstages:\n{stages}".replace("MODEL", model))
     runner.execute(recipes.load(str(path), []), tmp_path / "run", False, StageProgress(), {})
     return tmp_path / "run"
 
@@ -69,7 +70,7 @@ def last(run_dir: Path, stage: str) -> dict:
 
 DATA = "  data: {{kind: preferences, data: {pairs}, evaluation: 4}}\n"
 DPO = (
-    "  dpo: {{kind: dpo, model: 'accord:nano-base', feedback: 'stage:data/feedback', learning_rate: 1.0e-3, epochs: 4,"
+    "  dpo: {{kind: dpo, model: MODEL, feedback: 'stage:data/feedback', learning_rate: 1.0e-3, epochs: 4,"
     " batch: 8, loss: {loss}{more}}}\n"
 )
 
@@ -79,19 +80,20 @@ DPO = (
     ("loss", "more"), [("simpo", ", gamma: 0.5"), ("orpo", ", nll_weight: 1.0"), ("ipo", "")]
 )
 def test_objectives_of_the_dpo_stage_learn_the_preference(
-    tmp_path: Path, pairs: Path, loss: str, more: str
+    tmp_path: Path, pico: str, pairs: Path, loss: str, more: str
 ) -> None:
-    run_dir = run(tmp_path, DATA.format(pairs=pairs) + DPO.format(loss=loss, more=more))
+    run_dir = run(tmp_path, pico, DATA.format(pairs=pairs) + DPO.format(loss=loss, more=more))
     assert last(run_dir, "dpo")["preference_agreement"] > 0.9
 
 
 @pytest.mark.slow
 def test_kto_learns_from_thumbs_and_from_comparisons(
-    tmp_path: Path, pairs: Path, thumbs: Path
+    tmp_path: Path, pico: str, pairs: Path, thumbs: Path
 ) -> None:
-    kto = "kind: kto, model: 'accord:nano-base', learning_rate: 1.0e-3, epochs: 3, batch: 12, desirable_weight: 1.2"
+    kto = "kind: kto, model: MODEL, learning_rate: 1.0e-3, epochs: 3, batch: 12, desirable_weight: 1.2"
     run_dir = run(
         tmp_path,
+        pico,
         DATA.format(pairs=pairs)
         + f"  pairs: {{{kto}, feedback: 'stage:data/feedback'}}\n  thumbs: {{{kto}, feedback: {thumbs}}}\n",
     )
@@ -104,7 +106,7 @@ def test_kto_learns_from_thumbs_and_from_comparisons(
 
 @pytest.mark.slow
 def test_kto_learns_the_opposite_of_what_somebody_contrary_says(
-    tmp_path: Path, thumbs: Path
+    tmp_path: Path, pico: str, thumbs: Path
 ) -> None:
     """With estimates, labels are what all votes on the prompt make probable, as for reward and
     DPO."""
@@ -128,7 +130,8 @@ def test_kto_learns_the_opposite_of_what_somebody_contrary_says(
     (tmp_path / "people.json").write_text(json.dumps({"annotators": people, "tie": 0.0}))
     run_dir = run(
         tmp_path,
-        f"  kto: {{kind: kto, model: 'accord:nano-base', feedback: {tmp_path}/votes.jsonl,"
+        pico,
+        f"  kto: {{kind: kto, model: MODEL, feedback: {tmp_path}/votes.jsonl,"
         f" annotators: {tmp_path}/people.json, evaluation: {thumbs}, learning_rate: 1.0e-3,"
         " epochs: 3, batch: 12}\n",
     )
@@ -136,13 +139,13 @@ def test_kto_learns_the_opposite_of_what_somebody_contrary_says(
     assert record["values"]["heldout_agreement"] > 0.8
 
 
-def test_kto_without_thumbs_says_what_it_found(tmp_path: Path) -> None:
+def test_kto_without_thumbs_says_what_it_found(tmp_path: Path, pico: str) -> None:
     (tmp_path / "demos.jsonl").write_text(json.dumps({"prompt": "a", "completion": "b"}) + "\n")
     kto = f"feedback: {tmp_path}/demos.jsonl, learning_rate: 1.0e-3"
     with pytest.raises(
         DataError, match=r"no thumbs and no comparisons: 1 demonstration: says no good and bad"
     ):
-        run(tmp_path, f"  kto: {{kind: kto, model: 'accord:nano-base', {kto}}}\n")
+        run(tmp_path, pico, f"  kto: {{kind: kto, model: MODEL, {kto}}}\n")
 
 
 def mixed_feedback(folder: Path) -> Path:
@@ -188,7 +191,7 @@ def mixed_feedback(folder: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_a_reward_model_learns_from_a_mix_of_feedback(tmp_path: Path) -> None:
+def test_a_reward_model_learns_from_a_mix_of_feedback(tmp_path: Path, pico: str) -> None:
     lines: list[str] = []
 
     class Spoken(StageProgress):
@@ -196,7 +199,7 @@ def test_a_reward_model_learns_from_a_mix_of_feedback(tmp_path: Path) -> None:
             lines.append(text)
 
     path = tmp_path / "toy.yaml"
-    reward = "kind: reward, model: 'accord:nano-base', members: 1, learning_rate: 1.0e-3, epochs: 6, batch: 3, centre_samples: 16"
+    reward = f"kind: reward, model: {pico}, members: 1, learning_rate: 1.0e-3, epochs: 6, batch: 3, centre_samples: 16"
     path.write_text(
         f"name: toy\nthreads: 1\nstages:\n  reward: {{{reward}, feedback: {mixed_feedback(tmp_path)}, margin: 0.2, "
         "ties: rao_kupper, rankings: all_pairs, evaluation: 0.2}\n"
@@ -211,14 +214,17 @@ def test_a_reward_model_learns_from_a_mix_of_feedback(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_round_of_online_dpo_and_of_best_of_n_distillation(tmp_path: Path, pairs: Path) -> None:
+def test_a_round_of_online_dpo_and_of_best_of_n_distillation(
+    tmp_path: Path, pico: str, pairs: Path
+) -> None:
     scored = "reward: stage:reward, prompts: stage:data/prompts, count: 6, max_new_tokens: 8"
     run_dir = run(
         tmp_path,
+        pico,
         DATA.format(pairs=pairs)
-        + "  reward: {kind: reward, model: 'accord:nano-base', feedback: stage:data/feedback, members: 1, learning_rate: 1.0e-3, batch: 4, centre_samples: 16}\n"
-        + f"  one: {{kind: score, model: 'accord:nano-base', {scored}}}\n"
-        + "  dpo: {kind: dpo, model: 'accord:nano-base', feedback: stage:one/feedback, learning_rate: 1.0e-3, batch: 4, epochs: 6}\n"
+        + "  reward: {kind: reward, model: MODEL, feedback: stage:data/feedback, members: 1, learning_rate: 1.0e-3, batch: 4, centre_samples: 16}\n"
+        + f"  one: {{kind: score, model: MODEL, {scored}}}\n"
+        + "  dpo: {kind: dpo, model: MODEL, feedback: stage:one/feedback, learning_rate: 1.0e-3, batch: 4, epochs: 6}\n"
         + f"  two: {{kind: score, model: stage:dpo, {scored}}}\n"
         + "  best: {kind: sft, model: stage:dpo, data: stage:two/demonstrations, learning_rate: 1.0e-3, batch: 3, evaluation: 1}\n",
     )
@@ -234,17 +240,17 @@ def test_a_round_of_online_dpo_and_of_best_of_n_distillation(tmp_path: Path, pai
 
 @pytest.mark.slow
 def test_expert_iteration_keeps_what_a_function_accepts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pairs: Path
+    tmp_path: Path, pico: str, monkeypatch: pytest.MonkeyPatch, pairs: Path
 ) -> None:
     (tmp_path / "expert_rewards.py").write_text(
         "def has_the(prompts, responses):\n    return [float(' the' in r) for r in responses]\n"
     )
     monkeypatch.chdir(tmp_path)
     scored = (
-        "  score: {kind: score, model: 'accord:nano-base', functions: {'expert_rewards:has_the': 1.0}, threshold: 1.0, keep: all, "
+        "  score: {kind: score, model: MODEL, functions: {'expert_rewards:has_the': 1.0}, threshold: 1.0, keep: all, "
         "prompts: stage:data/prompts, count: 6, max_new_tokens: 12}\n"
     )
-    run_dir = run(tmp_path, DATA.format(pairs=pairs) + scored)
+    run_dir = run(tmp_path, pico, DATA.format(pairs=pairs) + scored)
     shown = read_jsonl(run_dir / "stages/02-score/demonstrations.jsonl")
     assert shown
     assert all(" the" in row["choice"]["content"] for row in shown)
@@ -269,25 +275,29 @@ constant = 3
 
 
 def with_functions(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pairs: Path, kind: str, settings: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    pairs: Path,
+    pico: str,
+    kind: str,
+    settings: str,
 ) -> Path:
     (tmp_path / "my_rewards.py").write_text(FUNCTIONS)
     monkeypatch.chdir(tmp_path)
-    common = "model: 'accord:nano-base', prompts: stage:data/prompts, max_new_tokens: 8, samples_per_prompt: 8, unfinished_score: null"
+    common = "model: MODEL, prompts: stage:data/prompts, max_new_tokens: 8, samples_per_prompt: 8, unfinished_score: null"
     return run(
-        tmp_path, DATA.format(pairs=pairs) + f"  rl: {{kind: {kind}, {common}, {settings}}}\n"
+        tmp_path, pico, DATA.format(pairs=pairs) + f"  rl: {{kind: {kind}, {common}, {settings}}}\n"
     )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["grpo", "rloo", "reinforce", "ppo"])
 def test_policies_learn_from_a_function_without_a_reward_model(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pairs: Path, kind: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pairs: Path, pico: str, kind: str
 ) -> None:
     # The value model of PPO starts from nothing.
-    steps = "steps: 16, epochs: 2, minibatches: 2" if kind == "ppo" else "steps: 8"
-    settings = f"{steps}, learning_rate: 1.0e-3, kl_coefficient: 0.0, functions: {{'my_rewards:lowercase': 2.0}}, length_penalty: 0.01, prompts_per_step: 6"
-    run_dir = with_functions(tmp_path, monkeypatch, pairs, kind, settings)
+    settings = "steps: 10, epochs: 2, minibatches: 2, learning_rate: 2.0e-2, kl_coefficient: 0.0, functions: {'my_rewards:lowercase': 2.0}, length_penalty: 0.01, prompts_per_step: 6"
+    run_dir = with_functions(tmp_path, monkeypatch, pairs, pico, kind, settings)
     rows = [
         json.loads(line)
         for line in (run_dir / "stages/02-rl/metrics.jsonl").read_text().splitlines()
@@ -313,10 +323,11 @@ def test_reward_functions_that_cannot_be_used(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     pairs: Path,
+    pico: str,
     function: str,
     error: type[Exception],
     message: str,
 ) -> None:
     settings = f"steps: 1, learning_rate: 1.0e-3, functions: {{'{function}': 1.0}}"
     with pytest.raises(error, match=message):
-        with_functions(tmp_path, monkeypatch, pairs, "reinforce", settings)
+        with_functions(tmp_path, monkeypatch, pairs, pico, "reinforce", settings)
