@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import secrets
@@ -29,11 +30,26 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 
+SLOW = 40
+"""Other tests that a slow one takes as long as, about."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with the most slow tests first: two processes that take files in turn then end at about
-    the same time."""
-    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
-    items.sort(key=lambda item: -slow[item.path])
+    """The files that take longest first: processes that take files in turn then end at about the
+    same time."""
+    long = Counter(item.path for item in items)
+    for item in items:
+        if item.get_closest_marker("slow"):
+            long[item.path] += SLOW
+    items.sort(key=lambda item: -long[item.path])
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: else every full garbage collection walks through torch and the rest
+    again, a third of a second each, and there are many."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 10, 10)
 
 
 @pytest.fixture(autouse=True)
