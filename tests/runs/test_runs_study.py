@@ -145,10 +145,17 @@ def quick_rewards(*stages: str) -> list[str]:
     ]
 
 
+def short(*stages: str) -> list[str]:
+    """Stages that sample, with short responses."""
+    return [f"{stage}.max_new_tokens=12" for stage in stages]
+
+
 def small_arms(study_name: str) -> list[str]:
     settings = ["evaluate.count=8", "evaluate.points=2"]
     found = ["collect.count=48", "examine.evaluate.count=8", *quick_rewards("reward")]
+    found += short("collect", "examine.evaluate")
     for arm in ARMS[study_name]:
+        found += short(f"{arm}.evaluate", *([] if arm.startswith("dpo") else [arm]))
         more = ["limit=48"] if arm.startswith("dpo") else ["steps=2", "prompts_per_step=8"]
         found += [f"{arm}.{setting}" for setting in (*settings, *more)]
     return found
@@ -162,7 +169,7 @@ STUDIES = {
     "kwise-vs-pairwise": [
         "rankings.count=48", "pairs.count=48", "single_pairs.count=48", "best_of_n.pool=16", "best_of_n.evaluate.count=8",
         *quick_rewards("plackett_luce", "all_pairs", "cut", "comparisons", "comparisons_equal_labels"),
-        "cut_equal_compute.centre_samples=8",
+        "cut_equal_compute.centre_samples=8", *short("rankings", "pairs", "single_pairs", "best_of_n.evaluate"),
     ],
     "joint-reviews": [
         "labels=8", "updates=1", "steps=2", "evaluation=8",
