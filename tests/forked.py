@@ -44,14 +44,16 @@ def _with_paths(path: list[str], target: Callable[..., None], given: tuple[Any, 
     target(*given)
 
 
-class Accord:
-    """`accord ARGUMENTS`, under way; returncode: None until it has ended."""
+class Command:
+    """target(arguments), under way here and in this environment, its return value the exit code;
+    returncode: None until it has ended."""
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(self, target: Callable[[list[str]], int | None], *arguments: str) -> None:
         handle, name = tempfile.mkstemp(suffix=".txt")
         os.close(handle)
         self._said = Path(name)
-        self._process = forked(_accord, arguments, name, os.getcwd(), dict(os.environ))
+        given = target, arguments, name, os.getcwd(), dict(os.environ)
+        self._process = forked(_command, *given)
 
     @property
     def returncode(self) -> int | None:
@@ -79,6 +81,13 @@ class Accord:
         return self._said.read_text(encoding="utf-8")
 
 
+class Accord(Command):
+    """`accord ARGUMENTS`, under way."""
+
+    def __init__(self, *arguments: str) -> None:
+        super().__init__(_accord, *arguments)
+
+
 def accord(*arguments: str) -> str:
     """What `accord ARGUMENTS` writes; it must not fail."""
     command = Accord(*arguments)
@@ -87,13 +96,23 @@ def accord(*arguments: str) -> str:
     return said
 
 
-def _accord(arguments: tuple[str, ...], said: str, folder: str, environ: dict[str, str]) -> None:
+def _accord(arguments: list[str]) -> None:
+    from accord.cli.main import main
+
+    main(arguments, prog_name="accord")
+
+
+def _command(
+    target: Callable[[list[str]], int | None],
+    arguments: tuple[str, ...],
+    said: str,
+    folder: str,
+    environ: dict[str, str],
+) -> None:
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environ)
     out = os.open(said, os.O_WRONLY | os.O_APPEND)
     os.dup2(out, 1)
     os.dup2(out, 2)
-    from accord.cli.main import main
-
-    main(list(arguments), prog_name="accord")
+    sys.exit(target(list(arguments)))

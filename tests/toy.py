@@ -1,8 +1,4 @@
-"""A toy training stage and a driver, for tests of the runner in a process of its own.
-
-usage: python toy.py RUN_DIR [--resume] [--kill-at STEP | --interrupt-at STEP | --terminate-at STEP
-| --nan-at STEP] [KEY=VALUE ...]
-"""
+"""A toy training stage and a driver, for tests of the runner in a process of its own."""
 
 from __future__ import annotations
 
@@ -84,6 +80,8 @@ RECIPE = "name: toy\nseed: 3\nstages:\n  one: {kind: walk}\n  two: {kind: walk}\
 
 
 def main(arguments: list[str]) -> int:
+    """RUN_DIR [--resume] [--kill-at STEP | --interrupt-at STEP | --terminate-at STEP | --nan-at
+    STEP] [KEY=VALUE ...]; returns the exit code."""
     runner.write_report = lambda _: None
     flags = [a for a in arguments[1:] if a.startswith("--")]
     for flag in flags:
@@ -98,7 +96,3 @@ def main(arguments: list[str]) -> int:
     except AccordError as error:
         print(error, file=sys.stderr)
         return error.exit_code
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

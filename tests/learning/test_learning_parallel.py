@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-import torch.multiprocessing as multiprocessing
 from hypothesis import given
 from hypothesis import strategies as st
 from on_policy_toys import make
@@ -16,6 +15,7 @@ from parallel_worker import LOOPS, main
 
 from accord.errors import ConfigError
 from accord.learning.parallel import ALONE, World
+from forked import forked
 
 
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=40), st.integers(1, 5))
@@ -49,7 +49,11 @@ def test_more_processes_than_prompts_are_refused() -> None:
 def two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What each of two processes found."""
     folder = tmp_path_factory.mktemp("two")
-    multiprocessing.spawn(main, (2, str(folder)), nprocs=2)
+    processes = [forked(main, rank, 2, str(folder)) for rank in range(2)]
+    for process in processes:
+        process.join(300)
+        process.kill()  # one waits for ever for another that has failed
+    assert [process.exitcode for process in processes] == [0, 0]
     return [torch.load(Path(folder) / f"rank-{rank}.pt", weights_only=True) for rank in range(2)]
 
 

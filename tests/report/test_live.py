@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,12 +11,12 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+import toy
 from accord.cli.main import main
 from accord.files import AppendLog
 from accord.report.live import BLOCKS, KEPT, WatchedRun, sparkline
 from accord.runs.progress_file import ProgressFile
-
-TOY = Path(__file__).parents[1] / "runs" / "toy.py"
+from forked import Command
 
 
 @pytest.fixture
@@ -89,8 +87,8 @@ def test_a_sparkline_goes_up_where_values_do(values: list[float]) -> None:
 def test_the_command_shows_runs_and_sends_them(tmp_path: Path) -> None:
     run_dir = tmp_path / "runs" / "first"
     run_dir.parent.mkdir()
-    done = subprocess.run([sys.executable, str(TOY), str(run_dir)], check=False)
-    assert done.returncode == 0
+    done = Command(toy.main, str(run_dir))
+    assert (done.ended(), done.returncode) == ("", 0)
     shown = CliRunner().invoke(main, ["watch", str(tmp_path / "runs"), "--to", "tensorboard"])
     assert shown.exit_code == 0, shown.output
     assert "2 of 2 stages done, done" in shown.output

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import math
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -19,14 +17,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import toy
 from accord.errors import ConfigError
 from accord.files import AppendLog
 from accord.report.sinks import sending
 from accord.report.sinks.following import Follower
 from accord.report.sinks.sending import Sending, SinkPosition, check_sinks, send_all
 from accord.report.sinks.sink import SinkError, without_secrets
-
-TOY = Path(__file__).parents[1] / "runs" / "toy.py"
+from forked import Command
 
 
 def make_run(folder: Path, rows: int = 5, stages: tuple[str, ...] = ("sft", "ppo")) -> Path:
@@ -166,12 +164,14 @@ def test_tensorboard_writes_over_what_a_failure_left_half_written(tmp_path: Path
 @pytest.mark.parametrize("at", [14])
 def test_a_run_that_is_killed_and_resumed_continues_its_curves(tmp_path: Path, at: int) -> None:
     run_dir = tmp_path / "run"
-    command = [sys.executable, str(TOY), str(run_dir), "log=[tensorboard]"]
-    killed = subprocess.run([*command, "--kill-at", str(at)], capture_output=True, check=False)
+    command = str(run_dir), "log=[tensorboard]"
+    killed = Command(toy.main, *command, "--kill-at", str(at))
+    killed.ended()
     assert killed.returncode == -signal.SIGKILL
     for _ in range(2):
-        done = subprocess.run([*command, "--resume"], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+        done = Command(toy.main, *command, "--resume")
+        said = done.ended()
+    assert done.returncode == 0, said
     as_expected(read_tensorboard(run_dir), run_dir)
 
 

@@ -8,13 +8,13 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
+import toy as toys
 from accord import files
 from accord.errors import ConfigError, RunError
 from accord.feedback.formats import export_rows
@@ -29,17 +29,14 @@ from accord.runs import runner
 from accord.runs.context import StageProgress
 from accord.runs.session import InterruptFlag, RunSession
 from accord.text.packing import PromptGroup
+from forked import Command
 
-TOY = Path(__file__).with_name("toy.py")
 
-
-def toy(run_dir: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(TOY), str(run_dir), *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def toy(run_dir: Path, *arguments: str) -> Command:
+    """The toy run in a process of its own, ended; see `toy.main`."""
+    command = Command(toys.main, str(run_dir), *arguments)
+    command.ended()
+    return command
 
 
 def content(run_dir: Path) -> dict[str, bytes]:
@@ -84,7 +81,7 @@ def test_ctrl_c_and_sigterm_end_cleanly_and_resume(
     run_dir = tmp_path / "run"
     stopped = toy(run_dir, how, "5")
     assert stopped.returncode == 130
-    assert "the work so far is kept" in stopped.stderr
+    assert "the work so far is kept" in stopped.ended()
     assert (run_dir / "stages/01-one/checkpoints/step-00000005").is_dir()
     assert toy(run_dir, "--resume").returncode == 0
     assert content(run_dir) == straight
@@ -94,7 +91,7 @@ def test_an_impossible_metric_stops_and_keeps_the_last_good_checkpoint(tmp_path:
     run_dir = tmp_path / "run"
     stopped = toy(run_dir, "--nan-at", "8")
     assert stopped.returncode == 1
-    assert "grad_norm is nan at step 8 (rows 8)" in stopped.stderr
+    assert "grad_norm is nan at step 8 (rows 8)" in stopped.ended()
     checkpoints = sorted(p.name for p in (run_dir / "stages/01-one/checkpoints").iterdir())
     assert checkpoints[-1] == "step-00000006"
     assert "nan" in json.loads((run_dir / "stages/01-one/failed.json").read_text())["error"]
@@ -127,25 +124,22 @@ def test_directories_of_other_runs_are_refused(tmp_path: Path) -> None:
     assert toy(run_dir).returncode == 0
     again = toy(run_dir)
     assert again.returncode == 2
-    assert "already holds a run" in again.stderr
+    assert "already holds a run" in again.ended()
     other = toy(run_dir, "--resume", "seed=4", "two.steps=5")
     assert other.returncode == 2
-    assert "seed (3 there, 4 now)" in other.stderr
-    assert "stages.two.steps (12 there, 5 now)" in other.stderr
+    assert "seed (3 there, 4 now)" in other.ended()
+    assert "stages.two.steps (12 there, 5 now)" in other.ended()
     assert toy(tmp_path / "none", "--resume").returncode == 2
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("mine")
-    assert "not a run of accord" in toy(tmp_path / "mine").stderr
+    assert "not a run of accord" in toy(tmp_path / "mine").ended()
 
 
 def test_two_processes_cannot_share_a_run(tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
     run_dir.mkdir()
     path = tmp_path / "toy.yaml"
-    sys.path.insert(0, str(TOY.parent))
-    import toy as module
-
-    path.write_text(module.RECIPE)
+    path.write_text(toys.RECIPE)
     with runner.locked(run_dir), pytest.raises(ConfigError, match="another process"):
         runner.execute(recipes.load(str(path)), run_dir, False, StageProgress(), {})
 
