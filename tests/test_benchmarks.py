@@ -2,46 +2,85 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import os
 import shutil
+import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from benchmarks import peers
 from benchmarks.limits import WORKLOADS, count, shares
 from benchmarks.peers import say, sides_of
 from benchmarks.report import make_run
 
 from accord.report.render import render
 from accord.statistics.means import student_mean
+from forked import forked
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
+Compare = Callable[..., list[dict[str, Any]]]
 LONGEST = 16
 """Tokens of a sampled response here."""
 
 
-def compare(model: str, *options: str) -> list[dict[str, Any]]:
-    """The lines that one comparison prints."""
-    small = ["--workload", model, "--repetitions", "1", "--longest", str(LONGEST)]
-    command = [sys.executable, "-m", "benchmarks.peers", *options, *small, "--json"]
-    done = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=400
-    )
-    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    assert lines, done.stderr
+class Side:
+    """A side of a comparison, as `peers` holds one, forked from where its libraries are imported."""
+
+    def __init__(self, side: str, model: str, options: argparse.Namespace) -> None:
+        here, there = socket.socketpair()
+        given = argparse.Namespace(**{**vars(options), "side": side, "model": model})
+        self._process = forked(_work, given, there)
+        there.close()
+        self.stdin, self.stdout = here.makefile("w"), here.makefile("r")
+
+    def communicate(self, said: str, timeout: float) -> None:
+        """Its last line; waits until it has ended."""
+        self.stdin.write(said)
+        self.stdin.flush()
+        self._process.join(timeout)
+        assert self._process.exitcode == 0
+
+
+def _work(options: argparse.Namespace, there: socket.socket) -> None:
+    for stream in (0, 1):
+        os.dup2(there.fileno(), stream)
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115 (lives with the process)
+    from benchmarks.peer_workers import work
+
+    work(options)
+
+
+@pytest.fixture
+def compare(
+    pico: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Compare:
+    """The lines that one comparison prints. How sides are started otherwise is tested by
+    `test_import`."""
+
+    def lines(*options: str, start: Callable[..., Any] = Side) -> list[dict[str, Any]]:
+        small = ["--workload", pico, "--repetitions", "1", "--longest", str(LONGEST)]
+        monkeypatch.setattr(sys, "argv", ["peers", *options, *small, "--json"])
+        monkeypatch.setattr(peers, "_start", start)
+        peers.main()
+        return [json.loads(row) for row in capsys.readouterr().out.splitlines() if row[:1] == "{"]
+
     return lines
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("trainer", "against"), [("sft", "best"), ("dpo-cached", "best")])
-def test_against_trl(trainer: str, against: str, pico: str) -> None:
+def test_against_trl(trainer: str, against: str, compare: Compare) -> None:
     pytest.importorskip("trl", reason="TRL is not installed")
-    lines = compare(pico, "--trainer", trainer, "--against", against, "--rows", "4", "--batch", "4")
+    lines = compare("--trainer", trainer, "--against", against, "--rows", "4", "--batch", "4")
     assert len(lines) == len(sides_of(trainer, against)) - 1
     for line in lines:
         assert line["ratio"] > 0
@@ -50,8 +89,8 @@ def test_against_trl(trainer: str, against: str, pico: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("trainer", ["judge", "judge-principles"])
-def test_judges_against_transformers(trainer: str, pico: str) -> None:
-    (line,) = compare(pico, "--trainer", trainer, "--rows", "2", "--against", "best")
+def test_judges_against_transformers(trainer: str, compare: Compare) -> None:
+    (line,) = compare("--trainer", trainer, "--rows", "2", "--against", "best")
     assert line["ratio"] > 0
     assert line["ours_mean_logp"] == pytest.approx(line["peer_mean_logp"], abs=1e-3)
     assert line["ratio_of_products"] > 1
@@ -63,11 +102,11 @@ def test_judges_against_transformers(trainer: str, pico: str) -> None:
     [("grpo", "best", 1, 8), ("online-dpo", "default", 1, 2)],
 )
 def test_sampling_trainers_against_trl(
-    trainer: str, against: str, rows: int, responses: int, pico: str
+    trainer: str, against: str, rows: int, responses: int, compare: Compare
 ) -> None:
     pytest.importorskip("trl", reason="TRL is not installed")
     size = ("--rows", str(rows), "--batch", str(rows))
-    (line,) = compare(pico, "--trainer", trainer, "--against", against, *size)
+    (line,) = compare("--trainer", trainer, "--against", against, *size)
     assert line["sampled_ratio"] > 0
     for side in ("ours", "peer"):
         assert responses <= line[f"{side}_sampled_per_epoch"] <= responses * LONGEST
@@ -75,8 +114,8 @@ def test_sampling_trainers_against_trl(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("trainer", ["sample", "ppo-vs-rloo"])
-def test_sampling_alone_and_ppo(trainer: str, pico: str) -> None:
-    (line,) = compare(pico, "--trainer", trainer, "--rows", "4")
+def test_sampling_alone_and_ppo(trainer: str, compare: Compare) -> None:
+    (line,) = compare("--trainer", trainer, "--rows", "4")
     assert line["sampled_ratio"] > 0
     assert line["ours_peak_mib"] > line["ours_mib_before"] > 50
 
@@ -89,9 +128,9 @@ def test_one_side_can_be_asked_for() -> None:
 
 
 @pytest.mark.slow
-def test_import(capsys: pytest.CaptureFixture[str], pico: str) -> None:
+def test_import(capsys: pytest.CaptureFixture[str], compare: Compare) -> None:
     pytest.importorskip("trl", reason="TRL is not installed")
-    (line,) = compare(pico, "--trainer", "import", "--rows", "8")
+    (line,) = compare("--trainer", "import", "--rows", "8", start=peers._start)
     assert line["ratio"] > 0
     say(line, as_json=False)
     text = capsys.readouterr().out
