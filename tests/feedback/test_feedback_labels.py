@@ -386,8 +386,8 @@ def test_glad_is_at_the_top_and_its_samples_spread_around_it() -> None:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::pandas.errors.Pandas4Warning")
 def test_glad_is_equal_to_crowd_kit() -> None:
-    table, _ = crowd(3, np.array([coin(q) for q in (0.9, 0.8, 0.7, 0.6)]), 12, 3)
-    theirs = GLAD(n_iter=20, tol=-1, m_step_max_iter=100, m_step_tol=1e-6)
+    table, _ = crowd(3, np.array([coin(q) for q in (0.9, 0.8, 0.7, 0.6)]), 6, 3)
+    theirs = GLAD(n_iter=15, tol=-1, m_step_max_iter=100, m_step_tol=1e-6)
     probabilities = theirs.fit_predict_proba(frame(table))[[0, 1]].sort_index().to_numpy()
     ours = glad(table, tolerance=1e-12)
     assert ours.truth_IC == pytest.approx(probabilities, abs=2e-3)
