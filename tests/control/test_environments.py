@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -174,14 +173,22 @@ def test_what_cannot_be_made_is_refused(name: str, said: str) -> None:
         ("Singular", r"failed in step\(\): LinAlgError: .*user_environments.py line \d+\)"),
         ("Blind", "the observation of user_environments:Blind-v0 is nan"),
         ("Unpaid", "the reward of user_environments:Unpaid-v0 is nan"),
+        ("Narrow", r"failed in reset\(\): ValueError: it observed 1 numbers; .*\(2,\)"),
+        ("Praised", r"failed in step\(\): TypeError: its reward is 'well done': pay one number"),
+        ("Leaving", r"failed in step\(\): SystemExit: 3 .*user_environments.py line \d+\)"),
     ],
 )
+@pytest.mark.filterwarnings("ignore:.*WARN:UserWarning")  # gymnasium's, of the same mistakes
 def test_what_a_users_environment_does_wrong_is_its_own(name: str, said: str) -> None:
     environments = make(f"user_environments:{name}-v0", 2)
-    environments.reset(np.arange(2), generator(1, "own"))
-    steps = iter(lambda: environments.step(np.zeros((2, 1))), None)
+
+    def walk() -> None:
+        environments.reset(np.arange(2), generator(1, "own"))
+        for _ in range(3):
+            environments.step(np.zeros((2, 1)))
+
     with pytest.raises(RunError, match=said):
-        list(islice(steps, 3))
+        walk()
 
 
 def test_a_module_that_leaves_python_is_named(

@@ -59,6 +59,21 @@ class Unbounded(Walk):
     action_space = spaces.Box(-np.inf, np.inf, (1,))
 
 
+class Narrow(Walk):
+    """Observes one number where its space has two."""
+
+    observation_space = spaces.Box(-10, 10, (2,))
+
+
+class Praised(Walk):
+    reward = "well done"  # type: ignore[assignment]
+
+
+class Leaving(Walk):
+    def step(self, action: Any) -> Any:
+        raise SystemExit(3)
+
+
 class Short(Walk):
     """Over after four steps, whatever is done."""
 
@@ -106,7 +121,7 @@ class Misdrawn(Shown):
 
 
 MADE: tuple[type[gymnasium.Env[Any, Any]], ...] = (
-    Walk, Breaking, Singular, Blind, Unpaid, Worded, Unbounded, Short, Hanging, Walled, Shown,
+    Walk, Breaking, Singular, Blind, Unpaid, Worded, Unbounded, Narrow, Praised, Leaving, Short, Hanging, Walled, Shown,
     Misdrawn,
 )  # fmt: skip
 for one in MADE:

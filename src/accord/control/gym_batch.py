@@ -72,7 +72,7 @@ class GymBatch:
             own = derive_seed(seed, "reset", row) % 2**32
             with self._own("reset"):
                 seen, _ = self._environments[row].reset(seed=own)
-            self._seen_NO[row] = self._flat(seen)
+                self._seen_NO[row] = self._flat(seen)
         self._over_N[rows_R], self._elapsed_N[rows_R] = False, 0
         check_finite(self.name, "the observation", self._seen_NO)
 
@@ -92,8 +92,8 @@ class GymBatch:
             action = self._own_action(environment, bounded_NA[row])
             with self._own("step"):
                 seen, reward, terminated, truncated, _ = environment.step(action)
-            self._seen_NO[row], reward_N[row] = self._flat(seen), float(reward)
-            ended[:, row] = terminated, truncated
+                self._seen_NO[row], reward_N[row] = self._flat(seen), _paid(reward)
+                ended[:, row] = terminated, truncated
         if self._absorbs:
             self._elapsed_N += 1
             self._over_N |= ended[0]
@@ -185,11 +185,22 @@ def flat_size(gym: Any, name: str, space: Any) -> int:
 
 
 def flat(gym: Any, space: Any, seen: Any) -> Array:
-    """An observation as numbers; one of a Discrete space as a one at its place."""
+    """An observation as numbers; one of a Discrete space as a one at its place. Raises ValueError
+    where there are not as many as the space says: one number would be taken for all."""
     if isinstance(space, gym.spaces.Discrete):
         one_hot: Array = np.eye(int(space.n))[int(seen) - int(space.start)]
         return one_hot
-    return np.asarray(seen, dtype=np.float64).ravel()
+    seen_O: Array = np.asarray(seen, dtype=np.float64).ravel()
+    if seen_O.size != np.prod(space.shape):
+        raise ValueError(f"it observed {seen_O.size} numbers; its observation_space says {space}")
+    return seen_O
+
+
+def _paid(reward: Any) -> float:
+    """A reward as a number. Raises TypeError where it is none."""
+    if isinstance(reward, str) or np.ndim(reward):
+        raise TypeError(f"its reward is {reward!r:.100}: pay one number a step")
+    return float(reward)
 
 
 def action_form(gym: Any, name: str, space: Any) -> ActionForm:
@@ -254,7 +265,8 @@ class _EnvironmentsOwn:
                 f"the environment {self.name} hangs in {self.what}(): {told(error)}",
                 "mend it, or allow it more seconds (patience); nothing judged is lost",
             ) from error
-        if isinstance(error, Exception) and not isinstance(error, AccordError):
+        # Who leaves Python would end the run with an exit code that means something else.
+        if isinstance(error, Exception | SystemExit) and not isinstance(error, AccordError):
             raise RunError(
                 f"the environment {self.name} failed in {self.what}(): {told(error)}",
                 "the error is the environment's own: mend it, then resume; nothing judged is lost",
