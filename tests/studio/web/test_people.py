@@ -88,6 +88,21 @@ def test_an_invitation_raises_a_role(house: House, owner: Client) -> None:
     assert house.client().page(f"/join/{link}").status_code == 404
 
 
+def test_an_owner_of_the_house_takes_part_by_a_button(house: House) -> None:
+    slug = house.project()
+    for name, role in (("otto", "owner"), ("ada", "auditor"), ("ann", "annotator")):
+        house.person(name, role)
+    otto, ada, ann = (house.sign_in(name) for name in ("otto", "ada", "ann"))
+    refused, work, join = otto.page(f"/p/{slug}/work"), f"/p/{slug}/work", f"/p/{slug}/work/join"
+    assert refused.status_code == 403
+    assert "Take part as otto" in refused.text
+    assert otto.fill(join).headers["location"] == work
+    assert otto.page(work).headers["location"] == f"/p/{slug}/guideline"
+    assert otto.fill(join).headers["location"] == work  # twice is once
+    assert ada.fill(join).status_code == 403
+    assert ann.fill(join).status_code == 404
+
+
 def test_a_link_into_the_house_is_for_new_people(house: House, owner: Client) -> None:
     house.person("ann")
     owner.page("/people")

@@ -46,6 +46,27 @@ def test_undo_and_taking_the_last_answer_back(everything: Any, visit: Any) -> No
     assert [len(group) for group in answers[1].answer["order"]] == [1, 1, 1, 2]
 
 
+def test_who_has_judged_all_sees_what_is_asked_later(served: Any, visit: Any) -> None:
+    slug = served.slugs["thumb"] = served.house.project("thumb", 1)
+    person(served, "early", "thumb")
+    page = visit(served, "early")
+    page.clock.install()
+    open_work(page, served, "thumb")
+    for key in ["1", "Enter"]:
+        page.keyboard.press(key)
+    done = page.get_by_role("heading", name="All done")
+    done.wait_for()
+    page.get_by_role("button", name="Look again").focus()
+    with page.expect_response(lambda r: r.url.endswith("/work/next")):
+        page.clock.fast_forward(15_000)
+    assert done.is_visible()
+    assert page.locator(":focus").inner_text() == "Look again"
+    rows = [{"prompt": "Later?", "options": ["Yes."]}]
+    assert editing.add_items(served.house.db, served.house.project_id(slug), rows).new == 1
+    page.clock.fast_forward(15_000)
+    page.get_by_text("Later?").wait_for()
+
+
 def test_drafts_outlive_a_closed_tab_here_and_elsewhere(everything: Any, visit: Any) -> None:
     person(everything, "draft", "demonstration")
     page = visit(everything, "draft")

@@ -71,6 +71,7 @@ function show(view) {
   item.state = begin(view, ctx);
   clock.begin(view.active_seconds);
   busy = false;
+  delete screen.dataset.nothing;
   build();
   screen.setAttribute("aria-busy", "false");
   scrollTo(0, 0);
@@ -305,6 +306,7 @@ async function skip(chosen = null) {
 }
 
 // --- what comes next ---------------------------------------------------------------------------------------------------
+const AGAIN_MS = 15000, LOOKS_AGAIN = ["all_leased", "done"]; // what there is none of now may come
 let rounds = 0; // "try now" may ask again while an answer is awaited: the newest counts
 async function next() {
   clearTimeout(retry);
@@ -320,7 +322,7 @@ async function next() {
   } catch (error) {
     if (round !== rounds) return;
     if (error instanceof Refused && error.body.csrf) { location.reload(); return; }
-    if (!passing(error)) { item = null; bar.hidden = true; screen.replaceChildren(el("div", { class: "done" }, el("p", { text: error.message }))); return; }
+    if (!passing(error)) { item = null; bar.hidden = true; delete screen.dataset.nothing; screen.replaceChildren(el("div", { class: "done" }, el("p", { text: error.message }))); return; }
     if (error.status === 401) tellDelivery("signed_out");
     else notify(t("work.unreached"), el("button", { type: "button", class: "quiet", text: t("work.try_now"), on: { click: next } }));
     retry = setTimeout(next, 5000);
@@ -330,13 +332,16 @@ async function next() {
 function nothing({ reason, retry_at: at, why }) {
   item = null; busy = false;
   bar.hidden = true;
-  const again = el("button", { type: "button", text: t("work.look_again"), on: { click: next } });
+  screen.setAttribute("aria-busy", "false");
+  // A run that learns meanwhile asks more; a page that nobody sees would only take items from others.
+  if (LOOKS_AGAIN.includes(reason)) retry = setTimeout(function look() { if (document.hidden) retry = setTimeout(look, AGAIN_MS); else next(); }, AGAIN_MS);
+  if (screen.dataset.nothing === reason) return; // said and shown already: focus stays where it is
+  screen.dataset.nothing = reason;
+  const again = el("button", { type: "button", text: t("work.look_again"), on: { click: () => { delete screen.dataset.nothing; next(); } } });
   const back = canTakeBack() ? keyed("z", t("work.take_back"), { class: "quiet", on: { click: undoOrTakeBack } }) : null;
   const when = at && reason === "cap" ? el("p", { class: "soft", text: t("work.retry_at", { time: new Date(at * 1000).toLocaleString(document.documentElement.lang) }) }) : null;
   screen.replaceChildren(el("div", { class: "done" }, el("h2", { text: t(`work.nothing.${reason}`) }), el("p", { class: "soft", text: t(`work.nothing.${reason}.text`) }), ...(why && reason === "paused" ? [el("p", { class: "preline", text: why })] : []), ...(when ? [when] : []), el("p", { class: "row centred" }, again, ...(back ? [back] : []), el("a", { href: "/", class: "button quiet", text: t("work.home") }))));
-  screen.setAttribute("aria-busy", "false");
   say(t(`work.nothing.${reason}`));
-  if (reason === "all_leased") retry = setTimeout(next, 15000);
 }
 
 function standing({ answers, seconds_today: seconds }) { $("standing").textContent = t("work.standing", { answers, minutes: Math.round(seconds / 60) }); }

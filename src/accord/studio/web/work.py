@@ -17,7 +17,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 
 from accord.studio.bodies import read
 from accord.studio.errors import AnswerError
-from accord.studio.people import self_service, wellbeing
+from accord.studio.people import members, self_service, wellbeing
 from accord.studio.projects import listing
 from accord.studio.queue import assigning
 from accord.studio.queue.assigning import SKIP_REASONS, Nothing
@@ -63,14 +63,7 @@ def newest_guideline(studio: Studio, project_id: int) -> int:
 def work(request: Request, studio: StudioDep, access: Worker) -> Response:
     """The page; its script fetches the items. The guideline is read first."""
     if access.member is None:
-        return page(
-            request,
-            "message.html.j2",
-            403,
-            title="work.no_member",
-            text="work.no_member_text",
-            access=access,
-        )
+        return page(request, "no_member.html.j2", 403, access=access)
     version = newest_guideline(studio, access.project.id)
     if (access.member.guideline_read or 0) < version:
         return go(f"/p/{access.project.slug}/guideline")
@@ -93,6 +86,22 @@ def work(request: Request, studio: StudioDep, access: Worker) -> Response:
         "interface": f"web-{studio.static.rpartition('/')[2]}",
     }
     return page(request, "work.html.j2", access=access, config=config, script="work.js")
+
+
+@router.post("/work/join")
+def join(studio: StudioDep, access: Worker) -> Response:
+    """Let an owner of the house take part, who may invite anybody: projects that a run opened have
+    no people yet."""
+    if access.member is None:
+
+        def work(session: Session) -> None:
+            me = access.me
+            members.add_member(
+                session, access.project.id, me.id, access.role, studio.db.now(), me.public
+            )
+
+        studio.db.transact(work)
+    return go(f"/p/{access.project.slug}/work")
 
 
 @router.get("/work/clips/{view}/{name}")
