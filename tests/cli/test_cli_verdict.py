@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from zoo import BROKEN, healthy, rows
 
 from accord.cli.main import main
-from accord.examine.episodes import PointScores, measure_episodes
+from accord.examine.episodes import GoldBy, PointScores, measure_episodes
 from accord.examine.evidence import ArmRows, measure
 from accord.examine.measures import measures, requirement, requirements_met
 from accord.examine.verdict import Verdict
@@ -124,7 +124,7 @@ def test_the_schema_is_that_of_what_is_written() -> None:
     assert json.loads(told.output)["additionalProperties"] is False
 
 
-def acting(folder: Path, gold: list[float]) -> Path:
+def acting(folder: Path, gold: list[float], gold_by: GoldBy = "environment") -> Path:
     """A run whose policy acts: mean gold at each point, the proxy 10 more each time."""
     rng = np.random.default_rng(3)
     start = rng.normal(size=24)
@@ -137,7 +137,7 @@ def acting(folder: Path, gold: list[float]) -> Path:
         )
         for at, mean in enumerate(gold)
     ]
-    evidence = measure_episodes("accord:Backflip", points)
+    evidence = measure_episodes("accord:Backflip", points, gold_by)
     write_text(folder / "recipe.yaml", "name: demo\n")
     write_json(folder / "stages/01-learn/episodes.json", evidence.model_dump(mode="json"))
     return folder
@@ -164,12 +164,25 @@ def test_policies_that_act_have_a_verdict_too(tmp_path: Path) -> None:
     )
 
 
+def test_what_a_policy_was_tuned_on_cannot_say_that_it_worked(tmp_path: Path) -> None:
+    found = verdict(acting(tmp_path / "paid", [0.0, 5.0, 10.0], "tuned on"), "--json")
+    said = json.loads(found.output)
+    assert said["outcome"] == "inconclusive"
+    assert "require what was meant" in said["reason"]
+    fell = verdict(acting(tmp_path / "fell", [0.0, 5.0, -5.0], "tuned on"), "--json")
+    assert json.loads(fell.output)["outcome"] == "gamed"
+
+
 def test_what_is_about_responses_is_refused_of_policies_that_act(tmp_path: Path) -> None:
     good = acting(tmp_path / "good", [0.0, 5.0])
     (tmp_path / "log.jsonl").write_text("{}\n")
     found = verdict(good, "--deployment", tmp_path / "log.jsonl")
     assert found.exit_code == 2
     assert "this run's policy acts" in found.output
+    found = verdict(good, "--ask", 10)
+    assert found.exit_code == 2
+    assert "responses side by side; this run's policy acts" in found.output
+    assert "people: studio" in found.output
     place = good / "stages/01-learn/episodes.json"
     place.write_text(place.read_text().replace('"environment"', '"environments"'))
     found = verdict(good)

@@ -112,6 +112,12 @@ def test_a_run_leaves_policy_reward_judgements_evidence_and_a_page(tmp_path: Pat
     assert "clean flips" in page
 
 
+def test_who_learned_from_the_reward_is_not_judged_by_it_alone(tmp_path: Path) -> None:
+    run(recipe(tmp_path, learn_from="reward"), tmp_path / "run")
+    evidence = json.loads((tmp_path / "run/stages/01-learn/episodes.json").read_text())
+    assert evidence["gold_by"] == "tuned on"
+
+
 @pytest.mark.parametrize(
     ("environment", "after"),
     [("accord:Backflip", 2), ("accord:Backflip", 3), ("accord:Backflip", 4), ("Pendulum-v1", 2)],

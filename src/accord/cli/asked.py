@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from accord.cli.terminal import print_table, safe_text
+from accord.errors import ConfigError
 from accord.files import write_jsonl
 
 if TYPE_CHECKING:
@@ -34,8 +35,15 @@ def ask_people(
     """Write comparisons for people, and say how many would settle what."""
     from accord.examine.asked import guess_of, judgements_for
     from accord.runs.asked import asked_arms, items_to_ask
-    from accord.runs.evidence import read_evidence
+    from accord.runs.evidence import read_episodes, read_evidence
 
+    if read_episodes(run_dir):
+        raise ConfigError(
+            "--ask writes responses side by side; this run's policy acts",
+            "let people judge its clips while it learns (people: studio), look at its episodes on"
+            f" the page (accord report {run_dir}), and require what was meant: --require"
+            " 'learn.NAME >= …', of what --measures lists",
+        )
     read_evidence(run_dir)  # says what is missing
     records = [] if answers is None else _records(answers, False)
     rows = []

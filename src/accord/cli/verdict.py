@@ -48,11 +48,11 @@ def show(
     from accord.examine.error_rates import with_rates
     from accord.examine.measures import measures, of_people, requirement
     from accord.examine.verdict import decide
-    from accord.runs.evidence import evidence_files, read_episodes, read_evidence
+    from accord.runs.evidence import read_episodes, read_evidence
 
     refused = outcomes(fail_on)
     asked = [requirement(text) for text in require]
-    acts = {} if evidence_files(run_dir) else read_episodes(run_dir)
+    acts = read_episodes(run_dir)
     if acts:
         if answers or attributes or deployed or called:
             raise ConfigError(

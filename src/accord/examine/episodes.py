@@ -18,6 +18,7 @@ from accord.examine.late import late_drop
 from accord.examine.verdict import (
     THRESHOLDS,
     ArmVerdict,
+    Outcome,
     Rule,
     Thresholds,
     Verdict,
@@ -28,6 +29,8 @@ from accord.examine.winrate import win_rate
 from accord.feedback.words import counted
 from accord.statistics.intervals import Array
 from accord.statistics.means import Estimate, clustered_mean, paired_difference
+
+GoldBy = Literal["environment", "tuned on", "people"]
 
 
 class _EpisodesModel(BaseModel):
@@ -60,15 +63,16 @@ class BeginGains(_EpisodesModel):
 
 class EpisodeEvidence(_EpisodesModel):
     """All that a verdict on a policy that acts rests on: the untrained policy first, the last point
-    last. late_drop: as for responses; gold_by: what gold is, the environment's own count or
-    people's choice between episodes (`measure_comparisons`); begins: the same by how episodes
-    began, where that is known and they began in several ways."""
+    last. late_drop: as for responses; gold_by: what gold is, the environment's own count, that
+    same count where the policy was tuned on it, or people's choice between episodes
+    (`measure_comparisons`); begins: the same by how episodes began, where that is known and they
+    began in several ways."""
 
     environment: str
     episodes: int
     points: list[EpisodePoint]
     late_drop: Estimate | None
-    gold_by: Literal["environment", "people"] = "environment"
+    gold_by: GoldBy = "environment"
     begins: list[BeginGains] = []
 
     @property
@@ -94,7 +98,9 @@ class PointScores:
     measured: dict[str, Array]
 
 
-def measure_episodes(environment: str, points: Sequence[PointScores]) -> EpisodeEvidence:
+def measure_episodes(
+    environment: str, points: Sequence[PointScores], gold_by: GoldBy = "environment"
+) -> EpisodeEvidence:
     """Evidence of points in order of training, the untrained policy first. Raises ValueError for
     fewer than two."""
     if len(points) < 2:
@@ -116,6 +122,7 @@ def measure_episodes(environment: str, points: Sequence[PointScores]) -> Episode
             for point in points
         ],
         late_drop=late_drop([point.gold_N for point in points]),
+        gold_by=gold_by,
     )
 
 
@@ -140,9 +147,8 @@ def measure_comparisons(
         PointScores(point.step, taken, point.proxy_N, point.measured)
         for point, taken in ((before, np.full(len(taken_N), 0.5)), (after, taken_N))
     ]
-    found = measure_episodes(environment, points)
-    gains = _by_begin(points, begins)
-    return found.model_copy(update={"gold_by": "people", "begins": gains})
+    found = measure_episodes(environment, points, "people")
+    return found.model_copy(update={"begins": _by_begin(points, begins)})
 
 
 def _by_begin(points: Sequence[PointScores], begins: Sequence[str]) -> list[BeginGains]:
@@ -165,9 +171,15 @@ def _by_begin(points: Sequence[PointScores], begins: Sequence[str]) -> list[Begi
 
 GOLD: Mapping[str, tuple[str, str]] = {
     "environment": ("gold", "gold prefers it to"),
+    "tuned on": ("what it was tuned on", "what it was tuned on prefers it to"),
     "people": ("how often people take it", "people take it over"),
 }
 """What changed, and what it says, in words."""
+ALONE = (
+    "nothing else was measured, and one that games it would look the same: look at its episodes,"
+    " and require what was meant (--require)"
+)
+"""Said where only what a policy was tuned on speaks for it."""
 SOME_BEGINS = "gold below the start in some episodes"
 """Name of a rule that is about episodes alone."""
 EPISODE_ALARMS = (
@@ -186,7 +198,8 @@ def decide_episodes(
     evidence: EpisodeEvidence, arm: str, thresholds: Thresholds = THRESHOLDS
 ) -> Verdict:
     """worked, gamed, collapsed or inconclusive, by the same rules on gold and proxy as responses
-    are judged by; those on texts do not apply."""
+    are judged by; those on texts do not apply. What a policy was tuned on cannot say that it
+    worked: it would say the same of one that gamed it."""
     last, (gold, prefers) = evidence.last, GOLD[evidence.gold_by]
     rules_found = [
         *gaming_rules(evidence, evidence, thresholds, gold),
@@ -215,12 +228,12 @@ def decide_episodes(
         verdict = ArmVerdict(arm=arm, outcome="gamed", reason=bad.statement, rules=rules)
     elif worse.fired:
         verdict = ArmVerdict(arm=arm, outcome="collapsed", reason=worse.statement, rules=rules)
-    elif all(rule.fired for rule in success):
-        told = "; ".join(rule.statement for rule in success)
-        verdict = ArmVerdict(arm=arm, outcome="worked", reason=told, rules=rules)
     else:
-        told = "; ".join(rule.statement for rule in success)
-        verdict = ArmVerdict(arm=arm, outcome="inconclusive", reason=told, rules=rules)
+        told, rose = "; ".join(rule.statement for rule in success), all(r.fired for r in success)
+        alone = rose and evidence.gold_by == "tuned on"
+        outcome: Outcome = "worked" if rose and not alone else "inconclusive"
+        reason = f"{told}; {ALONE}" if alone else told
+        verdict = ArmVerdict(arm=arm, outcome=outcome, reason=reason, rules=rules)
     return of_arms([verdict])
 
 

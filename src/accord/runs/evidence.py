@@ -57,8 +57,10 @@ def read_evidence(run_dir: Path) -> tuple[Evidence, str | None]:
 
 
 def read_episodes(run_dir: Path) -> dict[str, EpisodeEvidence]:
-    """Evidence on policies that act, by stage, in their order. Raises DataError where another
-    version wrote it."""
+    """Evidence on policies that act, by stage, in their order; none where a run examined responses.
+    Raises DataError where another version wrote it."""
+    if evidence_files(run_dir):
+        return {}
     found = {}
     for file in sorted((run_dir / "stages").glob(f"*/{EPISODES}")):
         try:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from accord.control.clip_learning import ClipLearning
     from accord.control.people import ClipJudges
     from accord.control.rollouts import Act
-    from accord.examine.episodes import EpisodeEvidence, PointScores
+    from accord.examine.episodes import EpisodeEvidence, GoldBy, PointScores
 
 STUDIO = "studio.json"
 """Remembers the project in which people judge."""
@@ -349,7 +349,8 @@ def _result(
     from accord.control.asked_kinds import ANSWERS
     from accord.examine.episodes import decide_episodes, measure_episodes
 
-    evidence = measure_episodes(config.environment, scores)
+    gold_by: GoldBy = "tuned on" if config.learn_from == "reward" else "environment"
+    evidence = measure_episodes(config.environment, scores, gold_by)
     verdict = decide_episodes(evidence, context.name)
     write_json(context.folder / EPISODES, evidence.model_dump(mode="json"))
     for folder in (context.folder, context.run_dir):
