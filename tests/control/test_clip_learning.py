@@ -300,6 +300,16 @@ def test_each_learner_has_its_own_settings_and_what_it_cannot_do_is_said(
         ({"environment": "accord:Hopper"}, "accord:Hopper has no other starts"),
         ({"first_comparisons": 20}, "first_comparisons 20 are more than all 12"),
         ({"clip": 70}, "a clip of 70 steps is longer than a rollout of 50"),
+        ({"episode_steps": 10}, "a clip of 15 steps is longer than an episode of 10"),
+        (
+            {
+                "environment": "user_environments:Endless-v0",
+                "episode_steps": None,
+                "elsewhere": 0,
+                "elsewhere_first": 0,
+            },
+            "Endless-v0 does not say how long an episode is",
+        ),
         ({"rounds": 7}, "6 comparisons cannot be spread over 7 rounds"),
         ({"asked_until": 0.1}, "2 rounds in 0 rollouts"),
         ({"anew": []}, "reward.anew_steps 3 with anew: [], where nothing begins anew"),

@@ -124,5 +124,6 @@ MADE: tuple[type[gymnasium.Env[Any, Any]], ...] = (
     Walk, Breaking, Singular, Blind, Unpaid, Worded, Unbounded, Narrow, Praised, Leaving, Short, Hanging, Walled, Shown,
     Misdrawn,
 )  # fmt: skip
+gymnasium.register("Endless-v0", Walk)
 for one in MADE:
     gymnasium.register(f"{one.__name__}-v0", one, max_episode_steps=50)

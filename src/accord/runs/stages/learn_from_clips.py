@@ -117,6 +117,7 @@ class LearnFromClips(Stage):
     about = "a reward learned from what is said of clips, and a policy that learns from it"
 
     def plan(self, config: LearnFromClipsConfig, context: StageContext) -> Plan:
+        from accord.control.gym_batch import known_limit
         from accord.control.learners import policy_learner
         from accord.control.making import make
         from accord.control.poses import has_poses
@@ -135,6 +136,12 @@ class LearnFromClips(Stage):
             raise ConfigError(
                 f"the state of {config.environment} cannot be set: nobody can go on from a stop",
                 "leave studio.goes_on at false, or use an accord: environment",
+            )
+        limit = config.episode_steps or known_limit(environment)
+        if config.learn_from == "comparisons" and config.clip > limit:
+            raise ConfigError(
+                f"a clip of {config.clip} steps is longer than an episode of {limit}",
+                "use shorter clips, or longer episodes (episode_steps)",
             )
         notes = [f"{environment.name}: {environment.observation_size} numbers observed,"
                  f" {environment.actions.kind} actions, {environment.physics}"]  # fmt: skip
