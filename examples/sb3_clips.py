@@ -166,6 +166,7 @@ def _walk(env: PaysWhatWasLearned, model: Any, steps: int, seed: int) -> None:
 PENDULUM = {
     "environment": "Pendulum-v1", "horizon": "fixed", "steps": 60_000, "clip": 25,
     "comparisons": 200, "first_comparisons": 50, "rounds": 5, "points": 1,
+    "policy": {"environments": 1, "rollout": 1024, "minibatch": 64},
     "reward": {"hidden": 32, "first_steps": 150, "round_steps": 60},
 }  # fmt: skip
 

@@ -311,7 +311,10 @@ def test_each_learner_has_its_own_settings_and_what_it_cannot_do_is_said(
             "Endless-v0 does not say how long an episode is",
         ),
         ({"rounds": 7}, "6 comparisons cannot be spread over 7 rounds"),
-        ({"asked_until": 0.1}, "2 rounds in 0 rollouts"),
+        (
+            {"asked_until": 0.1},
+            "2 rounds in 0 rollouts of 200 steps (asked_until 0.1 of 1,200 steps)",
+        ),
         ({"anew": []}, "reward.anew_steps 3 with anew: [], where nothing begins anew"),
         ({"anew": [0.5, 0.2]}, "anew [0.5, 0.2]: name shares between 0 and 1, in order"),
         ({"asks": "ranking", "learn_from": "reward"}, "asks: ranking with learn_from: reward"),

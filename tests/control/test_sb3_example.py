@@ -13,7 +13,7 @@ pytest.importorskip("stable_baselines3", reason="stable-baselines3 is not instal
 
 import gymnasium
 import stable_baselines3 as sb3
-from examples.sb3_clips import PaysWhatWasLearned, learn_with
+from examples.sb3_clips import PENDULUM, PaysWhatWasLearned, learn_with
 
 from accord.control.clip_reward import ClipReward
 from accord.control.gym_batch import action_form
@@ -25,6 +25,12 @@ SMALL: dict[str, Any] = {
     "rounds": 2, "clip": 8, "points": 1, "policy": {"environments": 1, "rollout": 16, "minibatch": 16},
     "reward": {"hidden": 8, "first_steps": 4, "round_steps": 2},
 }  # fmt: skip
+
+
+def test_its_full_size_can_be_run() -> None:
+    settings = ClipLearningSettings.model_validate(PENDULUM)
+    assert len(settings.schedule()) == 6
+    assert sum(settings.schedule().values()) == 200
 
 
 def made(env: gymnasium.Env[Any, Any]) -> Any:

@@ -210,8 +210,9 @@ class ClipLearningSettings(Settings):
         left = self.asked_in - self.first_asked
         if self.rounds and left < self.rounds:
             raise ValueError(
-                f"{self.rounds} rounds in {max(0, left)} rollouts ({self.steps:,} steps): use"
-                " fewer rounds, more steps or shorter rollouts"
+                f"{self.rounds} rounds in {max(0, left)} rollouts of {self.per_rollout:,} steps"
+                f" (asked_until {self.asked_until:g} of {self.steps:,} steps): use fewer rounds,"
+                " more steps or shorter rollouts"
             )
         self._check_lives()
         if self.clip > self.learning.rollout:
