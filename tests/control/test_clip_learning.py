@@ -316,6 +316,7 @@ def test_each_learner_has_its_own_settings_and_what_it_cannot_do_is_said(
             "2 rounds in 0 rollouts of 200 steps (asked_until 0.1 of 1,200 steps)",
         ),
         ({"anew": []}, "reward.anew_steps 3 with anew: [], where nothing begins anew"),
+        ({"anew": [], "reward": {}}, "keep: best with anew: [], where the policy has one life"),
         ({"anew": [0.5, 0.2]}, "anew [0.5, 0.2]: name shares between 0 and 1, in order"),
         ({"asks": "ranking", "learn_from": "reward"}, "asks: ranking with learn_from: reward"),
         ({"asks": "stars"}, "asks"),
@@ -348,7 +349,7 @@ def test_the_zero_of_rewards_ends_at_the_floor(rollouts: int, first: float, unti
     after that, and in the last in any case."""
     settings = ClipLearningSettings.model_validate(
         SMALL | {"steps": 200 * rollouts, "comparisons": 6, "rounds": 0}
-        | {"zero_first": first, "zero_until": until, "anew": [], "reward": {}}
+        | {"zero_first": first, "zero_until": until, "anew": [], "keep": "last", "reward": {}}
     )  # fmt: skip
     shares = np.array([settings.floor_share(number) for number in range(rollouts)])
     moving = np.arange(rollouts) < min(until * rollouts, rollouts - 1)
@@ -365,7 +366,7 @@ def test_every_rollout_lies_in_one_life_which_begins_elsewhere_first(
     settings = ClipLearningSettings.model_validate(
         SMALL | {"steps": 200 * rollouts, "comparisons": 6, "rounds": 0}
         | {"anew": sorted(one / 9 for one in tenths), "elsewhere_first": first, "elsewhere": 0.25}
-        | {"reward": {}}
+        | {"keep": "last", "reward": {}}
     )  # fmt: skip
     lives = settings.lives
     assert len(lives) == len(tenths) + 1

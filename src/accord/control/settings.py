@@ -267,6 +267,11 @@ class ClipLearningSettings(Settings):
                 f"reward.anew_steps {self.reward.anew_steps} with anew: [], where nothing begins"
                 " anew: name shares under anew, or set reward.anew_steps: 0"
             )
+        if self.keep == "best" and not self.anew:
+            raise ValueError(
+                "keep: best with anew: [], where the policy has one life: name shares under anew,"
+                " or leave keep at last"
+            )
         if 0 in map(len, self.lives):
             raise ValueError(
                 f"anew {self.anew} begins twice in one of {self.rollouts} rollouts"

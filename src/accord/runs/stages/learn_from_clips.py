@@ -176,12 +176,13 @@ class LearnFromClips(Stage):
 
     def _learned(self, config: LearnFromClipsConfig, context: StageContext) -> StageResult:
         from accord.control.clip_learning import ClipLearning
+        from accord.control.gym_batch import known_limit
 
         with _people(config, context) as people:
             learning = ClipLearning(
                 _settings(config), context.seed, context.folder, say=context.say, people=people
             )
-            points = _Points(config, context)
+            points = _Points(config, context, known_limit(learning.environments))
             note = partial(_note, asks=config.asks)
             session = context.session(note, **config.checkpoints.model_dump())
             learning.run(session, points.evaluate)
@@ -278,10 +279,11 @@ def _note(values: Mapping[str, float], asks: AskedKind) -> str:
 @dataclass
 class _Points:
     """Evaluations along the way. What was seen stays on disk, since the proxy of every point is
-    what the reward at the end says of it."""
+    what the reward at the end says of it. limit: steps of an episode."""
 
     config: LearnFromClipsConfig
     context: StageContext
+    limit: int
 
     @property
     def folder(self) -> Path:
@@ -297,13 +299,10 @@ class _Points:
         from safetensors.numpy import save_file
 
         from accord.control.evaluation import watch
-        from accord.control.gym_batch import known_limit
-        from accord.control.making import make
 
         config = self.config
-        limit = config.episode_steps or known_limit(make(config.environment, 1))
         seed = derive_seed(self.context.seed, "evaluation")
-        seen = watch(config.environment, act, config.evaluation, limit, seed)
+        seen = watch(config.environment, act, config.evaluation, self.limit, seed)
         if step == 0:  # what an earlier try left is not of this run
             for old in self.folder.glob("*.safetensors"):
                 old.unlink()
