@@ -254,7 +254,7 @@ def test_soft_actor_critic_learns_in_the_same_loop(tmp_path: Path) -> None:
     kept = learning.learner.buffer.all()
     assert len(learning.learner.buffer) == min(500, learning.environment_steps)
     inputs = learning.reward.inputs(*(column.double().numpy() for column in (kept.seen_SO, kept.action_SA, kept.next_SO)))  # fmt: skip
-    wanted = learning._worth(settings.rollouts - 1, inputs, kept.over_S.numpy())
+    wanted = learning.pay.worth(settings.rollouts - 1, inputs, kept.over_S.numpy())
     np.testing.assert_allclose(kept.reward_S, wanted, rtol=1e-4, atol=1e-4)
     learning.save(tmp_path)
     size, form = learning.environments.observation_size, learning.environments.actions
@@ -460,9 +460,9 @@ def test_to_stay_at_the_start_pays_nothing_at_first(tmp_path: Path, environment:
     )  # fmt: skip
     learning = ClipLearning(settings, 2, tmp_path)
     learning.run(LocalSession())
-    start = learning.reward.rewards(learning._starts_BI).mean()
+    start = learning.reward.rewards(learning.pay.starts_BI).mean()
     steps = learning._walk(settings.rollouts)
-    first, last = (learning._rewards(number, steps) for number in (0, settings.rollouts - 1))
+    first, last = (learning.pay.of(number, steps) for number in (0, settings.rollouts - 1))
     np.testing.assert_allclose(last - first, start, atol=1e-12)
     told = learning.reward.rewards(learning.reward.of_steps(steps)) - 3.0 * steps.terminated_TN
     np.testing.assert_array_equal(last, told)
@@ -487,7 +487,7 @@ def test_an_end_costs_what_was_told_and_nothing_else_does(teacher: str, costs: f
         steps = free._walk(0)
         assert steps.terminated_TN.any()
         assert steps.truncated_TN.any()
-        paid = free._rewards(0, steps) - charged._rewards(0, steps)
+        paid = free.pay.of(0, steps) - charged.pay.of(0, steps)
         np.testing.assert_allclose(paid, np.where(steps.terminated_TN, costs, 0), atol=1e-12)
 
 

@@ -287,7 +287,7 @@ def test_the_policy_goes_on_from_where_a_clip_was_stopped_and_asks_again(tmp_pat
         assert after.steps == before.steps or after.terminated_T[-1]
         assert replay(after).exact
         tries = len(learner.store)
-        going = GoingOn(people, learner.store, learner._film, "comparison", 5, said.append)
+        going = GoingOn(people, learner.store, learner.questions.film, "comparison", 5, said.append)
         going.answer(learner.records, learner.learner.actor())
         assert (len(learner.store), people.corrections().asked) == (tries, 1)
         fresh = stop.model_copy(update={"id": "another"})  # of the same moment: the same question

@@ -20,6 +20,7 @@ from accord.control.episodes import Episode, windows
 from accord.control.rollouts import Steps
 from accord.control.settings import ClipLearningSettings
 from accord.control.watchers import AskedClips
+from accord.errors import DataError
 from accord.feedback.messages import Clip
 from accord.statistics.intervals import Index
 
@@ -43,6 +44,18 @@ class ClipPool:
             if episode.steps >= self.length:
                 self.episodes[episode.id] = episode
                 self.clips += windows(episode, self.length)
+
+    def check(self, size: int) -> None:
+        """Raise DataError where there are not enough clips for one question about `size` of
+        them."""
+        if len(self.clips) >= size:
+            return
+        few = f"only {len(self.clips)} of {size} pieces last" if self.clips else "no episode lasts"
+        raise DataError(
+            f"{few} for a clip of {self.length} steps: of {self.pieces:,} pieces of episodes the"
+            f" longest has {self.longest}",
+            "use shorter clips",
+        )
 
     def choose(
         self,
