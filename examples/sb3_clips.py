@@ -137,13 +137,14 @@ def learn_with(
         if len(pool.clips) < 2:
             raise ConfigError(f"no two clips of {settings.clip} steps", "use shorter clips")
         rng = generator(seed, "asking", number)
-        asked = pool.choose(reward, settings, count, number == 0, True, rng)
+        kind, first = settings.acquisition, number == 0
+        asked = pool.choose(reward, settings, kind, count, first, True, rng)
         store.append(pool.of(asked))
         records += watcher.judge(asked, rng)
         judged, _ = judged_clips(records, store, reward)
         assert judged is not None  # the watcher answers whatever is asked
-        first, later = settings.reward.first_steps, settings.reward.round_steps
-        told = reward.learn(judged, later if number else first)
+        updates = settings.reward.first_steps if first else settings.reward.round_steps
+        told = reward.learn(judged, updates)
         reward.settle(ends)
         paid = np.concatenate([one.reward_T for one in walked]).mean()
         say(f"{model.num_timesteps:,} steps: gold {paid:.2f} a step, {len(records)} comparisons")

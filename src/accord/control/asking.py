@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from accord.control.acquisition import choose, distinct, sets_of
+from accord.control.acquisition import Acquisition, choose, distinct, sets_of
 from accord.control.answering import SHOWN
 from accord.control.asked_kinds import answer_shares
 from accord.control.clip_reward import ClipReward
 from accord.control.environments import EnvironmentBatch
 from accord.control.episodes import Episode, windows
+from accord.control.question_settings import ClipQuestionSettings
 from accord.control.rollouts import Steps
-from accord.control.settings import ClipLearningSettings
 from accord.control.watchers import AskedClips
 from accord.errors import DataError
 from accord.feedback.messages import Clip
@@ -60,15 +60,16 @@ class ClipPool:
     def choose(
         self,
         reward: ClipReward,
-        settings: ClipLearningSettings,
+        settings: ClipQuestionSettings,
+        kind: Acquisition,
         count: int,
         first: bool,
         twice: bool,
         rng: np.random.Generator,
     ) -> list[AskedClips]:
-        """`count` questions, by the acquisition of the settings, the first ones at random; fewer
-        where there are not enough clips. twice: whether the same clips may be asked about twice,
-        where there are several in a question."""
+        """`count` questions, chosen by this acquisition, the first ones at random; fewer where
+        there are not enough clips. twice: whether the same clips may be asked about twice, where
+        there are several in a question."""
         size = SHOWN[settings.asks]
         wanted = count * (1 if first else settings.candidates)
         sets_QK = self._sets(wanted, size, twice, rng)
@@ -76,8 +77,7 @@ class ClipPool:
         inputs_CLI = np.stack([reward.of_episode(piece) for piece in shown])
         score_EQK = reward.scores(inputs_CLI)[:, sets_QK]
         p_EQA = answer_shares(settings.asks, score_EQK, settings.reward.lapse)
-        kind = "random" if first else settings.acquisition
-        chosen, arms = choose(kind, p_EQA, count, settings.random_share, rng)
+        chosen, arms = choose("random" if first else kind, p_EQA, count, settings.random_share, rng)
         return [
             AskedClips(
                 tuple(self.clips[n] for n in few), arm, tuple(shown[n].reward_T for n in few)

@@ -153,7 +153,8 @@ class Questioning:
         first, size = number == settings.first_asked, SHOWN[settings.asks]
         asked = []
         if len(pool.clips) >= size:
-            asked = pool.choose(self.reward, settings, count, first, hearing is None, rng)
+            kind, twice = settings.acquisition, hearing is None
+            asked = pool.choose(self.reward, settings, kind, count, first, twice, rng)
         if len(asked) < count:
             self.say(
                 f"rollout {number + 1}: {len(asked):,} of {count:,} {ANSWERS[settings.asks]} asked:"

@@ -8,31 +8,19 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from accord.control.acquisition import Acquisition
-from accord.control.asked_kinds import QUESTIONS, AskedKind
-from accord.control.clip_reward import ClipRewardSettings
+from accord.control.asked_kinds import QUESTIONS
 from accord.control.gym_batch import PATIENCE
 from accord.control.learners import LearnerName
 from accord.control.ppo import VectorPpoSettings
+from accord.control.question_settings import ClipQuestionSettings
 from accord.control.sac import SacSettings
-from accord.feedback.selection import LEAST_RANDOM
 from accord.learning.settings import Share, Steps
-from accord.validation import Settings, Unit
-
-Answers = Annotated[int, Unit("answers")]
+from accord.validation import Unit
 
 
-class ClipLearningSettings(Settings):
+class ClipLearningSettings(ClipQuestionSettings):
     """A reward learned from what is said of clips while a policy learns from it."""
 
-    environment: str = Field(
-        description=(
-            "accord:NAME (Backflip, WrittenBackflip, Hopper, HalfCheetah), an id of Gymnasium's, or"
-            " module:EnvId."
-        )
-    )
-    episode_steps: Steps | None = Field(
-        None, ge=1, description="Steps of an episode; none: the environment's own."
-    )
     steps: Steps = Field(
         1_000_000,
         ge=1,
@@ -87,38 +75,15 @@ class ClipLearningSettings(Settings):
     question: str = Field(
         "", description="What is asked; empty: what suits the kind of answer (`asks`)."
     )
-    asks: AskedKind = Field(
-        "comparison",
-        description=(
-            "How it is answered; comparison: of two clips; ranking, best_worst: of four; rating,"
-            " thumb: of one."
-        ),
-    )
-    comparisons: Answers = Field(
-        900, ge=1, description="Answers in all: comparisons, or what `asks` names."
-    )
-    first_comparisons: Answers | None = Field(
-        None, ge=1, description="Of these, before the policy learns; none: a third of them."
-    )
-    rounds: Annotated[int, Unit("rounds")] = Field(
-        12, ge=0, description="Times that more are asked, as many each time."
-    )
     asked_until: Share = Field(
         0.6, gt=0, le=1, description="Share of the steps after which nothing is asked any more."
     )
-    clip: Steps = Field(60, ge=1, description="Steps of a clip.")
     acquisition: Acquisition = Field(
         "variance",
         description=(
             "What is asked: clips at random, those on which the members' probabilities of the"
             " answers vary most, or whose answer is expected to tell most (information)."
         ),
-    )
-    candidates: Annotated[int, Unit("sets per answer")] = Field(
-        10, ge=1, description="Sets of clips (pairs, fours, single ones) that one is chosen from."
-    )
-    random_share: Share = Field(
-        0.25, ge=LEAST_RANDOM, le=1, description="Of the chosen, those drawn at random."
     )
     anew: list[Share] = Field(
         [],
@@ -147,12 +112,6 @@ class ClipLearningSettings(Settings):
     )
     elsewhere: Share = Field(
         0.0, ge=0, le=1, description="Episodes that begin elsewhere after that."
-    )
-    rationality: float = Field(
-        1.0, gt=0, description="Of the simulated watcher: log-odds per unit of what it likes."
-    )
-    mistakes: Share = Field(
-        0.0, ge=0, lt=0.5, description="Answers of the simulated watcher that are wrong."
     )
     ahead: Annotated[int, Unit("rounds")] = Field(
         1,
@@ -184,9 +143,6 @@ class ClipLearningSettings(Settings):
         default_factory=VectorPpoSettings, description="Proximal policy optimisation."
     )
     sac: SacSettings = Field(default_factory=SacSettings, description="Soft actor-critic.")
-    reward: ClipRewardSettings = Field(
-        default_factory=ClipRewardSettings, description="The reward model."
-    )
 
     @model_validator(mode="after")
     def _fits(self) -> ClipLearningSettings:
@@ -198,15 +154,6 @@ class ClipLearningSettings(Settings):
                 f"ending_costs {self.ending_costs:g} with horizon: {self.horizon}, where nothing"
                 " ends: set horizon: floor, or ending_costs: 0"
             )
-        later = self.comparisons - self.first_answers
-        if later < 0:
-            raise ValueError(
-                f"first_comparisons {self.first_comparisons} are more than all {self.comparisons}"
-            )
-        if later and not self.rounds:
-            raise ValueError(f"{later} comparisons are left for 0 rounds: set rounds")
-        if self.rounds > later:
-            raise ValueError(f"{later} comparisons cannot be spread over {self.rounds} rounds")
         left = self.asked_in - self.first_asked
         if self.rounds and left < self.rounds:
             raise ValueError(
@@ -305,11 +252,6 @@ class ClipLearningSettings(Settings):
         return max(1, self.steps // self.per_rollout)
 
     @property
-    def first_answers(self) -> int:
-        """Asked for before the policy learns."""
-        return self.first_comparisons or max(1, round(self.comparisons / 3))
-
-    @property
     def first_asked(self) -> int:
         """Rollout after which the first comparisons are asked; those before it explore."""
         return self.sac.explore // self.per_rollout if self.learner == "sac" else 0
@@ -336,12 +278,11 @@ class ClipLearningSettings(Settings):
         """Rollout -> answers asked about its clips: the first before the policy learns, the others
         evenly spread."""
         first = self.first_asked
-        asked = {first: self.first_answers}
-        later = self.comparisons - self.first_answers
-        for number in range(self.rounds):
-            count = later * (number + 1) // self.rounds - later * number // self.rounds
-            asked[first + round((number + 1) * (self.asked_in - first) / self.rounds)] = count
-        return asked
+        asked_in, rounds = self.asked_in - first, max(1, self.rounds)
+        return {
+            first + round(number * asked_in / rounds): count
+            for number, count in enumerate(self.counts())
+        }
 
     def due(self, rollout: int) -> int:
         """Questions that people must have settled before the policy learns from a rollout: the

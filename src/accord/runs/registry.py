@@ -38,6 +38,7 @@ _BUILTIN = {
     "maze_cloning": "accord.runs.stages.maze_cloning:MazeCloning",
     "imitate": "accord.runs.stages.imitate:Imitate",
     "deep_reward_world": "accord.runs.stages.deep_reward_world:DeepRewardWorld",
+    "clip_acquisition_world": "accord.runs.stages.clip_acquisition_world:ClipAcquisitionWorld",
     "learn_from_clips": "accord.runs.stages.learn_from_clips:LearnFromClips",
     "review_count": "accord.runs.stages.review_count:ReviewCount",
     "summarise": "accord.runs.stages.summarise:Summarise",
