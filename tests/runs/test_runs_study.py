@@ -7,8 +7,8 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
-import toy  # noqa: F401 (registers the toy stage)
 
+import toy  # noqa: F401 (registers the toy stage)
 from accord.errors import ConfigError
 from accord.runs import pages, runner, study
 from accord.runs import recipe as recipes

@@ -40,8 +40,8 @@ def next_token_logps(
 
 
 def sharing_starts(prompts: Sequence[Sequence[int]]) -> list[PromptGroup]:
-    """The sorted prompts, in order, in groups that share their beginning, wherever it saves tokens. What
-    stands for the answer is not read: one token that is."""
+    """The sorted prompts, in order, in groups that share their beginning, wherever it saves tokens.
+    What stands for the answer is not read: one token that is."""
     groups: list[PromptGroup] = []
     members: list[PromptGroup] = []
     shared = 0
