@@ -24,7 +24,7 @@ from accord.control.acquisition_curves import (
     curve,
 )
 from accord.control.asked_kinds import answer_shares
-from accord.control.asking import ClipPool
+from accord.control.asking import ClipPool, places
 from accord.control.watchers import AskedClips
 from accord.errors import ConfigError
 from accord.runs import recipe as recipes
@@ -45,6 +45,8 @@ class Remembering(ClipPool):
     of each question, round by round."""
 
     rounds: list[list[tuple[str, float]]] = field(default_factory=list)
+    nearest: list[float] = field(default_factory=list)
+    """How far each round's active questions lie from the nearest of the others, on average."""
 
     def choose(self, reward: Any, settings: Any, *how: Any) -> list[AskedClips]:
         asked = super().choose(reward, settings, *how)
@@ -52,6 +54,14 @@ class Remembering(ClipPool):
         inputs = np.stack([[reward.of_episode(piece) for piece in two] for two in shown])
         score_EQK = np.stack([reward.scores(inputs[:, k]) for k in range(2)], -1)
         told = value("variance", answer_shares("comparison", score_EQK, settings.reward.lapse))
+        active = np.array([one.arm == "active" for one in asked])
+        if active.any():
+            flat = inputs.reshape(-1, *inputs.shape[2:])
+            place = places(reward, flat, np.arange(len(flat)).reshape(-1, 2))
+            turned = places(reward, flat, np.arange(len(flat)).reshape(-1, 2)[:, ::-1])
+            np.testing.assert_allclose(place, turned)
+            gaps = np.linalg.norm(place[active, None] - place, axis=-1)
+            self.nearest.append(float(np.sort(gaps, 1)[:, 1].mean()))
         self.rounds.append([(one.arm, float(v)) for one, v in zip(asked, told, strict=True)])
         return asked
 
@@ -70,7 +80,7 @@ def test_each_way_asks_as_it_says_beside_the_same_first_questions(found: PolicyC
     """The first answers and what they taught are the same; later a quarter is drawn at random, and
     the others are those on which the members disagree."""
     settings = AcquisitionSettings.model_validate(SMALL)
-    firsts, spread = [], {}
+    firsts, spread, nearest = [], {}, {}
     for way in WAYS:
         here, pool = remembering(found)
         points = list(curve(settings, here, way, 3))
@@ -80,10 +90,13 @@ def test_each_way_asks_as_it_says_beside_the_same_first_questions(found: PolicyC
         later = [one for asked in pool.rounds[1:] for one in asked]
         arms = [arm for arm, _ in later]
         assert arms.count("active") == (0 if way == "random" else 30)
+        nearest[way] = np.mean(pool.nearest) if pool.nearest else np.nan
         spread[way] = np.mean([v for arm, v in later if (arm == "active") == (way != "random")])
-    assert firsts[0] == firsts[1] == firsts[2]
-    assert spread["variance"] > 2 * spread["random"]
-    assert spread["information"] > 2 * spread["random"]
+    assert all(one == firsts[0] for one in firsts)
+    for way in ("variance", "information"):
+        assert spread[way] > 2 * spread["random"]
+        assert spread[way] > spread[f"{way}_apart"] > 1.2 * spread["random"]
+        assert nearest[f"{way}_apart"] > 1.2 * nearest[way]
 
 
 def test_the_pool_holds_the_early_policies_and_later_behaviour_is_held_out(
@@ -149,7 +162,7 @@ def test_a_run_prints_what_each_way_saves_and_goes_on_where_it_stopped(tmp_path:
                 ]
                 assert -2 <= saved[0] <= saved[1] <= saved[2] <= 2 / 3
     assert values["same.random.60"] > max(0.6, values["same.random.20"] - 0.05)
-    assert sum("; saves " in line for line in said) == 2 * len(MEASURES)
+    assert sum("; saves " in line for line in said) == (len(WAYS) - 1) * len(MEASURES)
     assert any(line.startswith("variance, agreement about the same policies after 20: ") for line in said)  # fmt: skip
 
 
@@ -157,6 +170,8 @@ def test_a_run_prints_what_each_way_saves_and_goes_on_where_it_stopped(tmp_path:
     ("given", "said"),
     [
         ({"asks": "rating"}, "asks: rating: what is measured here is comparisons"),
+        ({"diversity": 2}, "diversity 2, candidates 10: each way brings its own"),
+        ({"candidates": 2}, "diversity 1, candidates 2: each way brings its own"),
         ({"stages": 4}, "4 stages in half of 4 rollouts"),
         ({"rounds": 0}, "40 comparisons are left for 0 rounds"),
     ],

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accord.control.acquisition import choose, distinct, sets_of, value
+from accord.control.acquisition import choose, distinct, far_apart, sets_of, value
 from accord.control.answering import SHOWN
 from accord.control.asked_kinds import ASKED_KINDS, AskedKind, answer_shares
 from accord.control.clip_reward import ClipReward, ClipRewardSettings
@@ -212,6 +214,54 @@ def test_the_random_arm_is_always_there(count: int, seed: int) -> None:
     assert not len(active) or active.min() >= left.max()
     few, _ = choose("variance", p_EQA[:, :3], max(3, count), 0.25, rng)
     assert sorted(few.tolist()) == [0, 1, 2]  # each once, where there are no more
+
+
+@given(st.integers(2, 8), st.integers(1, 3), st.integers(1, 3), st.integers(0, 99))
+def test_centres_are_no_further_than_twice_the_best(
+    places: int, taken: int, count: int, seed: int
+) -> None:
+    """Against all ways to take as many (Gonzalez 1985); each once, and those there are."""
+    rng = np.random.default_rng(seed)
+    place, before = rng.normal(size=(places, 2)), rng.normal(size=(taken, 2))
+
+    def furthest(chosen: list[int]) -> float:
+        centres = np.concatenate([before, place[chosen]])
+        return float(np.linalg.norm(place[:, None] - centres, axis=-1).min(1).max())
+
+    found = far_apart(place, before, count).tolist()
+    assert len(set(found)) == len(found) == min(count, places)
+    best = min(furthest(list(some)) for some in combinations(range(places), len(found)))
+    assert furthest(found) <= 2 * best + 1e-12
+
+
+@given(st.integers(8, 40), st.integers(0, 99))
+def test_diverse_questions_are_of_the_most_telling_and_lie_apart(count: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    p_EQA = answer_shares("comparison", apart(rng.normal(size=(3, 10 * count))), 0.1)
+    place, draws = rng.normal(size=(10 * count, 4)), [np.random.default_rng(seed) for _ in range(3)]
+    plain, arms = choose("variance", p_EQA, count, 0.25, draws[0])
+    apart_from, also = choose("variance", p_EQA, count, 0.25, draws[1], place, 3)
+    chance, active = arms.count("random"), arms.count("active")
+    assert arms == also
+    assert plain[:chance].tolist() == apart_from[:chance].tolist()
+    assert len(set(apart_from.tolist())) == count
+    worth = value("variance", p_EQA)
+    worth[plain[:chance]] = -np.inf
+    top = np.argsort(-worth, kind="stable")[: 3 * active]
+    assert set(apart_from[chance:].tolist()) <= set(top.tolist())
+
+    def nearest(from_: np.ndarray, others: np.ndarray) -> np.ndarray:
+        gaps = np.linalg.norm(place[from_, None] - place[others], axis=-1)
+        return np.where(from_[:, None] == others, np.inf, gaps).min(1)
+
+    from_chance = nearest(top, plain[:chance])
+    assert nearest(apart_from[chance : chance + 1], plain[:chance])[0] == from_chance.max()
+    # no set of as many lies more than twice as far apart
+    assert (
+        2 * nearest(apart_from[chance:], apart_from).min() >= nearest(plain[chance:], plain).min()
+    )
+    once, _ = choose("variance", p_EQA, count, 0.25, draws[2], place, 1)
+    assert once.tolist() == plain.tolist()
 
 
 @given(st.integers(4, 9), st.integers(1, 4), st.integers(0, 99))

@@ -59,17 +59,42 @@ def distinct(sets_QK: Index) -> Index:
     return kept
 
 
+def far_apart(place_CF: Array, taken_TF: Array, count: int) -> Index:
+    """`count` of the places C, one after the other each the one furthest from the nearest of those
+    before it, `taken` (at least one) among them: the greedy 2-approximation of k centres (Gonzalez
+    1985; core sets, Sener and Savarese 2018)."""
+    gap_C = ((place_CF[:, None] - taken_TF[None]) ** 2).sum(-1).min(1)
+    found: list[int] = []
+    for _ in range(min(count, len(place_CF))):
+        found.append(int(gap_C.argmax()))
+        gap_C = np.minimum(gap_C, ((place_CF - place_CF[found[-1]]) ** 2).sum(-1))
+        gap_C[found] = -np.inf
+    return np.array(found, dtype=np.int64)
+
+
 def choose(
-    kind: Acquisition, p_EQA: Array, count: int, random_share: float, rng: np.random.Generator
+    kind: Acquisition,
+    p_EQA: Array,
+    count: int,
+    random_share: float,
+    rng: np.random.Generator,
+    place_QF: Array | None = None,
+    diversity: int = 1,
 ) -> tuple[Index, list[Arm]]:
     """(`count` of the questions, the arm of each): the random arm first, then the best of the
-    others. Raises ConfigError for a random arm below a fifth."""
+    others. With places and a diversity above 1 the others are, of so many times as many of the
+    best, those that lie furthest apart and from the random arm (B-Pref's hybrid sampling, Lee et
+    al. 2021). Raises ConfigError for a random arm below a fifth."""
     check_random_share(random_share)
     total = p_EQA.shape[1]
     at_random = count if kind == "random" else int(np.ceil(random_share * count))
     by_chance = rng.permutation(total)[:at_random]
     worth = value(kind, p_EQA)
     worth[by_chance] = -np.inf
-    best = np.argsort(-worth, kind="stable")[: min(count, total) - len(by_chance)]
+    others = min(count, total) - len(by_chance)
+    best = np.argsort(-worth, kind="stable")[: min(diversity * others, total - len(by_chance))]
+    if place_QF is not None and len(best) > others > 0:
+        best = best[far_apart(place_QF[best], place_QF[by_chance], others)]
+    best = best[:others]
     arms: list[Arm] = [*["random"] * len(by_chance), *["active"] * len(best)]  # type: ignore[list-item]
     return np.concatenate([by_chance, best]), arms

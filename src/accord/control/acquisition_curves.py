@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -33,8 +33,16 @@ from accord.seeds import derive_seed, generator
 from accord.statistics.intervals import Array, Index
 from accord.validation import Unit
 
-WAYS: tuple[Acquisition, ...] = get_args(Acquisition)
-"""Of choosing; the first, chance, is what the others are held against."""
+DIVERSITY = 3
+"""Where questions are to lie apart: so many times as many are told most by, of ten a question."""
+WAYS: dict[str, tuple[Acquisition, int]] = {
+    "random": ("random", 1),
+    "variance": ("variance", 1),
+    "variance_apart": ("variance", DIVERSITY),
+    "information": ("information", 1),
+    "information_apart": ("information", DIVERSITY),
+}
+"""Name -> acquisition and diversity; the first, chance, is what the others are held against."""
 PAIRS, GROUPS, GROUP = 4000, 1000, 8
 """Pairs of held-out clips that are ordered; groups of so many, of each of which one is taken."""
 
@@ -61,6 +69,11 @@ class AcquisitionSettings(ClipQuestionSettings):
     def _can_be_asked(self) -> AcquisitionSettings:
         if self.asks != "comparison":
             raise ValueError(f"asks: {self.asks}: what is measured here is comparisons")
+        if self.diversity != 1 or self.candidates < DIVERSITY:
+            raise ValueError(
+                f"diversity {self.diversity}, candidates {self.candidates}: each way brings its own"
+                f" diversity, and needs {DIVERSITY} candidates or more"
+            )
         if self.stages > self.rollouts // 2 + 1:
             raise ValueError(
                 f"{self.stages} stages in half of {self.rollouts} rollouts ({self.steps:,} steps):"
@@ -164,10 +177,12 @@ kept of the best of a group (`HeldOutClips.kept`)."""
 
 
 def curve(
-    settings: AcquisitionSettings, found: PolicyClips, way: Acquisition, seed: int
+    settings: AcquisitionSettings, found: PolicyClips, way: str, seed: int
 ) -> Iterator[tuple[int, dict[str, float]]]:
     """(comparisons so far, MEASURES) after the first comparisons and each round. The first ones,
     and the networks as they begin, are the same whatever the way."""
+    acquisition, diversity = WAYS[way]
+    settings = settings.model_copy(update={"diversity": diversity})
     reward = ClipReward(settings.reward, found.observation, found.form, member_seed(seed))
     pool, watcher = found.pool, SimulatedWatcher("", settings.rationality, settings.mistakes)
     with tempfile.TemporaryDirectory() as folder:
@@ -178,7 +193,7 @@ def curve(
         records: list[Feedback] = []
         for number, count in enumerate(settings.counts()):
             rng = generator(seed, "asking", *((way, number) if number else ()))
-            asked = pool.choose(reward, settings, way, count, not number, True, rng)
+            asked = pool.choose(reward, settings, acquisition, count, not number, True, rng)
             records += watcher.judge(asked, rng)
             judged, _ = judged_clips(records, store, reward)
             assert judged is not None  # the watcher answers whatever is asked

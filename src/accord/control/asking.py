@@ -22,7 +22,7 @@ from accord.control.rollouts import Steps
 from accord.control.watchers import AskedClips
 from accord.errors import DataError
 from accord.feedback.messages import Clip
-from accord.statistics.intervals import Index
+from accord.statistics.intervals import Array, Index
 
 
 @dataclass
@@ -77,7 +77,16 @@ class ClipPool:
         inputs_CLI = np.stack([reward.of_episode(piece) for piece in shown])
         score_EQK = reward.scores(inputs_CLI)[:, sets_QK]
         p_EQA = answer_shares(settings.asks, score_EQK, settings.reward.lapse)
-        chosen, arms = choose("random" if first else kind, p_EQA, count, settings.random_share, rng)
+        place_QF = None if settings.diversity == 1 else places(reward, inputs_CLI, sets_QK)
+        chosen, arms = choose(
+            "random" if first else kind,
+            p_EQA,
+            count,
+            settings.random_share,
+            rng,
+            place_QF,
+            settings.diversity,
+        )
         return [
             AskedClips(
                 tuple(self.clips[n] for n in few), arm, tuple(shown[n].reward_T for n in few)
@@ -100,6 +109,13 @@ class ClipPool:
         """The episodes that these lie in, each once."""
         names = dict.fromkeys(clip.episode for one in asked for clip in one.clips)
         return [self.episodes[name] for name in names]
+
+
+def places(reward: ClipReward, inputs_CLI: Array, sets_QK: Index) -> Array:
+    """Where a question lies, whatever the order of its clips: mean and spread among them of each
+    clip's mean input, in the reward's scale: [Q, 2 I]."""
+    mean_QKI = reward.scaled(inputs_CLI).mean(1)[sets_QK]
+    return np.concatenate([mean_QKI.mean(1), mean_QKI.std(1)], -1)
 
 
 def pieces_of(steps: Steps, name: str, seed: int, environments: EnvironmentBatch) -> list[Episode]:

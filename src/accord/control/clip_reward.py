@@ -148,11 +148,15 @@ class ClipReward:
         if self.absorbs:
             self.centre_I[-1], self.spread_I[-1] = 0, 1
 
-    def _scaled(self, inputs: Array) -> Tensor:
-        scaled = np.clip((inputs - self.centre_I) / self.spread_I, -BOUND, BOUND)
+    def scaled(self, inputs: Array) -> Array:
+        """Inputs as the networks see them: [..., I]."""
+        scaled: Array = np.clip((inputs - self.centre_I) / self.spread_I, -BOUND, BOUND)
         if self.absorbs:
             scaled[..., :-1] *= 1 - inputs[..., -1:]  # whatever it looks like
-        return aligned(scaled)
+        return scaled
+
+    def _scaled(self, inputs: Array) -> Tensor:
+        return aligned(self.scaled(inputs))
 
     # --- scores -----------------------------------------------------------------------------------
     def scores(self, clips_CLI: Array, there_CL: Mask | None = None) -> Array:

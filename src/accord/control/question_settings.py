@@ -47,6 +47,14 @@ class ClipQuestionSettings(Settings):
     candidates: Annotated[int, Unit("sets per answer")] = Field(
         10, ge=1, description="Sets of clips (pairs, fours, single ones) that one is chosen from."
     )
+    diversity: Annotated[int, Unit("questions per answer")] = Field(
+        1,
+        ge=1,
+        description=(
+            "Of so many times as many of the most telling questions, those are asked that lie"
+            " furthest apart; 1: the most telling."
+        ),
+    )
     random_share: Share = Field(
         0.25, ge=LEAST_RANDOM, le=1, description="Of the chosen, those drawn at random."
     )
@@ -59,6 +67,14 @@ class ClipQuestionSettings(Settings):
     reward: ClipRewardSettings = Field(
         default_factory=ClipRewardSettings, description="The reward model."
     )
+
+    @model_validator(mode="after")
+    def _has_more_to_choose_from(self) -> ClipQuestionSettings:
+        if self.diversity > self.candidates:
+            raise ValueError(
+                f"diversity {self.diversity} is more than {self.candidates} candidates an answer"
+            )
+        return self
 
     @model_validator(mode="after")
     def _in_rounds(self) -> ClipQuestionSettings:

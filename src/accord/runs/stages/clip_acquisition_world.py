@@ -18,6 +18,7 @@ from accord.statistics.means import Estimate, student_mean
 
 CURVES = "curves.jsonl"
 """Of each draw and way, what was measured after so many comparisons."""
+CHANCE = next(iter(WAYS))
 CALLED = {
     "same": "agreement about the same policies",
     "later": "agreement about a later policy",
@@ -113,9 +114,9 @@ def _values(sizes: list[int], curves: Curves) -> tuple[dict[str, Value], Saved]:
         for name, rows_CN in of_way.items():
             for size, mean in zip(sizes, rows_CN.mean(0), strict=True):
                 values[f"{name}.{way}.{size}"] = float(mean)
-            if way == WAYS[0]:
+            if way == CHANCE:
                 continue
-            found = saved_share(curves[WAYS[0]][name], rows_CN, sizes)
+            found = saved_share(curves[CHANCE][name], rows_CN, sizes)
             saved.setdefault(way, {})[name] = found
             values[f"saved.{name}.{way}"] = found.value
             if found.low is not None and found.high is not None:
