@@ -110,7 +110,10 @@ def test_what_cannot_be_asked_is_told(run: Path, options: tuple[str, str], said:
 def test_a_run_without_evidence_is_told_what_to_do(tmp_path: Path) -> None:
     assert "recipe.yaml is missing" in verdict(tmp_path).output
     write_text(tmp_path / "recipe.yaml", "name: demo\n")
-    assert "no examine stage has finished" in verdict(tmp_path).output
+    assert (
+        "no examine stage, and none in which a policy acts, has finished"
+        in verdict(tmp_path).output
+    )
     write_json(tmp_path / "stages/01-examine/evidence.json", {"arms": []})
     assert "written by another version" in verdict(tmp_path).output
     again = CliRunner().invoke(main, ["report", str(tmp_path)])

@@ -152,7 +152,9 @@ def test_states_of_another_size_are_refused() -> None:
     ("name", "said"),
     [
         ("accord:Backfilp", r'did you mean "accord:Backflip"'),
+        ("accord:Walker", r"'accord:Walker'.\W*fix: known: accord:Hopper"),
         ("Pendulum-v9", "Pendulum"),
+        ("ALE/Pong-v5", r"ALE/… comes with a package: .* \(ale_py:ALE/Pong-v5\), name an id"),
         ("user_environments:Wlak-v0", r'did you mean "Walk-v0"'),
         ("no_such_module:Walk-v0", "No module named 'no_such_module'"),
         ("user_environments:Worded-v0", "observes Text spaces .* Box and Discrete"),

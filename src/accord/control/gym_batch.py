@@ -228,17 +228,27 @@ def _made(gym: Any, name: str, limit: int | None, mode: dict[str, str]) -> Any:
             import_module(module)
         return gym.make(name, max_episode_steps=limit, **mode)
     except gym.error.UnregisteredEnv as error:
-        known = list(gym.registry)
         raise ConfigError(
             f"there is no environment {name!r}: {error}",
-            f"{suggest(name.rpartition(':')[2], known)}name an id that gymnasium.make takes, or"
-            " module:EnvId of your own",
+            f"{_meant(name.rpartition(':')[2], list(gym.registry))}name an id that gymnasium.make"
+            " takes, or module:EnvId of your own",
         ) from error
     except (Exception, SystemExit) as error:
         raise ConfigError(
             f"the environment {name!r} cannot be made: {told(error)}",
             "check its module, its id and what it needs",
         ) from error
+
+
+def _meant(wanted: str, known: list[str]) -> str:
+    """The nearest id, or how to bring those of a package that was not imported."""
+    space, named, _ = wanted.rpartition("/")
+    if named and not any(one.startswith(f"{space}/") for one in known):
+        return (
+            f"{space}/… comes with a package: install it and write its module before the id"
+            f" (ale_py:ALE/Pong-v5), "
+        )
+    return suggest(wanted, known)
 
 
 def _unsupported(name: str, does: str, space: Any) -> ConfigError:

@@ -21,9 +21,11 @@ def task_of(name: str) -> type[Task]:
     """The task that `accord:NAME` names. Raises ConfigError where there is none."""
     known = {f"accord:{task.name}": task for task in TASKS}
     if name not in known:
+        near = suggest(name.removeprefix("accord:"), [task.name for task in TASKS])
+        meant = suggest(name, list(known)) if near else ""
         raise ConfigError(
             f"there is no environment {name!r}",
-            f"{suggest(name, list(known))}known: {', '.join(known)}, and any id of Gymnasium's",
+            f"{meant}known: {', '.join(known)}, and any id of Gymnasium's",
         )
     return known[name]
 

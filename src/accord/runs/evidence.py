@@ -37,7 +37,8 @@ def read_evidence(run_dir: Path) -> tuple[Evidence, str | None]:
     files = evidence_files(run_dir)
     if not files:
         raise DataError(
-            f"{run_dir} holds no evidence: no examine stage has finished",
+            f"{run_dir} holds no evidence: no examine stage, and none in which a policy acts, has"
+            " finished",
             f"finish it with accord run --resume {run_dir}, or add an examine stage to its recipe",
         )
     try:

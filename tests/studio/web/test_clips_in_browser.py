@@ -422,6 +422,7 @@ def test_a_clip_is_stopped_at_a_moment_by_keyboard(
     press(page, ["p"])
     page.wait_for_function("() => document.querySelector('canvas').currentTime > 0.55")
     press(page, keys)
+    assert page.locator("#hint").inner_text() == ""  # which clip is no longer asked
     seen = page.evaluate("[...document.querySelectorAll('canvas')].map((c) => [c.currentTime, c.paused])")  # fmt: skip
     assert all(paused for _, paused in seen)
     frame = int(seen[place][0] / 0.1 + 1e-6)

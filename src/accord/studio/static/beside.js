@@ -88,6 +88,7 @@ export class Beside {
     const at = Math.min(frame * (drawing.every ?? 1), option.steps - 1), s = ctx.beside(), stops = { ...s.stops };
     ctx.player?.stop();
     if (at < 1) { ctx.hint(t("task.stop_first"), true); return; }
+    ctx.hint("");
     if (stops[option.id] === at) delete stops[option.id]; else stops[option.id] = at;
     const told = stops[option.id] ? "task.told.stopped" : "task.told.not_stopped";
     ctx.setBeside({ ...s, stops }, t(told, { n: option.id, at: this.seconds(option, at) }));
@@ -97,6 +98,7 @@ export class Beside {
   stopKey(key) {
     const armed = this.stopping, one = this.stoppable.length === 1 ? this.stoppable[0] : this.stoppable.find((option) => option.id === key);
     this.stopping = false;
+    if (armed) this.ctx.hint("");
     if (key === "x" && this.stoppable.length > 1) { this.stopping = true; this.ctx.player?.stop(); this.ctx.hint(this.ctx.t("task.stop_which")); return true; }
     if (!one || !(key === "x" || (armed && this.stoppable.length > 1))) return false;
     this.stop(one);
