@@ -7,23 +7,20 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 from pydantic import Field, model_validator
 
 from accord.control.settings import ClipLearningSettings
 from accord.errors import ConfigError
 from accord.feedback.messages import Clip
-from accord.files import write_atomically, write_json
+from accord.files import write_json
 from accord.report.render import EPISODES, POSES
 from accord.runs.context import StageContext
 from accord.runs.plan import Plan
 from accord.runs.stage import Stage, StageConfig, StageResult, Value
 from accord.runs.stages.settings import CheckpointConfig
 from accord.seeds import derive_seed
-from accord.statistics.intervals import Array
 from accord.validation import Settings
 
 if TYPE_CHECKING:
@@ -31,10 +28,13 @@ if TYPE_CHECKING:
     from accord.control.clip_learning import ClipLearning
     from accord.control.people import ClipJudges
     from accord.control.rollouts import Act
+    from accord.control.watched import WatchedFolder
     from accord.examine.episodes import EpisodeEvidence, GoldBy, PointScores
 
 STUDIO = "studio.json"
 """Remembers the project in which people judge."""
+WATCHED, REWARD = "watched", "reward.safetensors"
+"""What evaluations saw, and the reward at the end."""
 SHOWN = 4
 """Answers whose clips the page shows."""
 PACE = {"ppo": (2_000, 15_000), "sac": (80, 800)}
@@ -186,7 +186,7 @@ class LearnFromClips(Stage):
             note = partial(_note, asks=config.asks)
             session = context.session(note, **config.checkpoints.model_dump())
             learning.run(session, points.evaluate)
-        scores = [points.scores(step, learning) for step in points.steps]
+        scores = [points.scores(step, learning) for step in points.watched.points]
         return _result(config, context, learning, points, scores)
 
 
@@ -286,63 +286,30 @@ class _Points:
     limit: int
 
     @property
-    def folder(self) -> Path:
-        return self.context.folder / "watched"
+    def watched(self) -> WatchedFolder:
+        from accord.control.watched import WatchedFolder
 
-    @property
-    def steps(self) -> list[int]:
-        """Steps of the environments at each point."""
-        return sorted(int(path.stem) for path in self.folder.glob("*.safetensors"))
+        return WatchedFolder(self.context.folder / WATCHED)
 
     def evaluate(self, step: int, act: Act) -> None:
         """Watch a policy and keep what was seen."""
-        from safetensors.numpy import save_file
-
         from accord.control.evaluation import watch
 
         config = self.config
         seed = derive_seed(self.context.seed, "evaluation")
         seen = watch(config.environment, act, config.evaluation, self.limit, seed)
-        if step == 0:  # what an earlier try left is not of this run
-            for old in self.folder.glob("*.safetensors"):
-                old.unlink()
-        arrays = {
-            "observation": seen.steps.observation_TNO.astype(np.float32),
-            "action": seen.steps.action_TNA.astype(np.float32),
-            "next": seen.steps.next_TNO.astype(np.float32),
-            "alive": seen.alive_TN,
-            "gold": seen.gold_N,
-        }
-        arrays |= {f"measured.{name}": row for name, row in seen.measured.items()}
-        if seen.positions_TNQ is not None:
-            arrays["positions"] = seen.positions_TNQ
-        arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-        path = self.folder / f"{step:012d}.safetensors"
-        write_atomically(path, lambda place: save_file(arrays, str(place)))
+        self.watched.keep(step, seen)
         measured = ", ".join(f"{name} {row.mean():.2f}" for name, row in seen.measured.items())
         self.context.say(f"{step:,} steps: gold {seen.gold_N.mean():.1f}, {measured} an episode")
-
-    def read(self, step: int) -> dict[str, Any]:
-        """What was kept of a point."""
-        from safetensors.numpy import load_file
-
-        return load_file(str(self.folder / f"{step:012d}.safetensors"))
 
     def scores(self, step: int, learning: ClipLearning) -> PointScores:
         """Gold and proxy of a point's episodes. Without comparisons there is no proxy but gold."""
         from accord.examine.episodes import PointScores
 
-        kept = self.read(step)
-        proxy_N: Array = kept["gold"]
-        if self.config.learn_from == "comparisons":
-            inputs = learning.reward.inputs(kept["observation"], kept["action"], kept["next"])
-            proxy_N = (learning.reward.rewards(inputs) * kept["alive"]).sum(0)
-        measured = {
-            name.partition(".")[2]: row
-            for name, row in kept.items()
-            if name.startswith("measured.")
-        }
-        return PointScores(step, kept["gold"], proxy_N, measured)
+        kept = self.watched.read(step)
+        learned = self.config.learn_from == "comparisons"
+        proxy_N = kept.proxy_N(learning.reward) if learned else kept.gold_N
+        return PointScores(step, kept.gold_N, proxy_N, kept.measured)
 
 
 def _result(
@@ -370,7 +337,7 @@ def _result(
     artefacts = {
         "feedback": context.folder / "feedback.jsonl",
         "policy": context.folder / "policy.safetensors",
-        "reward": context.folder / "reward.safetensors",
+        "reward": context.folder / REWARD,
         "evidence": context.folder / EPISODES,
     }
     kept = {name: path for name, path in artefacts.items() if path.exists()}
@@ -396,19 +363,13 @@ def _draw(
     """Poses of the policy at the end, and of clips as they were judged; nothing where what was done
     cannot be drawn."""
     from accord.control.asked_kinds import said_of
-    from accord.control.poses import PER_SECOND, has_poses, movement, pose_drawing
+    from accord.control.poses import PER_SECOND, has_poses, pose_drawing
 
     batch = learning.environments
     if not has_poses(batch.name):
         return
-    last = points.read(points.steps[-1])
-    rows = slice(0, int(last["alive"][:, 0].sum()))
-    seen_TO = np.concatenate([last["observation"][rows, 0], last["next"][rows, 0][-1:]])
-    positions_TQ = last["positions"][rows, 0] if "positions" in last else None
-    shown: dict[str, Any] = {
-        "policy": movement(batch, seen_TO, positions_TQ, PER_SECOND),
-        "judged": [],
-    }
+    last = points.watched.read(points.watched.points[-1])
+    shown: dict[str, Any] = {"policy": last.drawing(0, batch, PER_SECOND), "judged": []}
     for record in learning.records[-SHOWN:]:
         clips = []
         for option in record.in_order:
