@@ -182,10 +182,6 @@ def test_what_is_about_responses_is_refused_of_policies_that_act(tmp_path: Path)
     found = verdict(good, "--deployment", tmp_path / "log.jsonl")
     assert found.exit_code == 2
     assert "this run's policy acts" in found.output
-    found = verdict(good, "--ask", 10)
-    assert found.exit_code == 2
-    assert "responses side by side; this run's policy acts" in found.output
-    assert "people: studio" in found.output
     place = good / "stages/01-learn/episodes.json"
     place.write_text(place.read_text().replace('"environment"', '"environments"'))
     found = verdict(good)

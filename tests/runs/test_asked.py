@@ -14,9 +14,13 @@ from zoo import rows
 from accord.cli.main import main
 from accord.errors import DataError
 from accord.examine import asked
+from accord.examine.episodes import PointScores, measure_episodes
 from accord.examine.evidence import ArmRows, measure
+from accord.examine.verdict import ArmVerdict, Outcome, Rule, of_arms
 from accord.files import write_json, write_jsonl, write_text
-from accord.runs.asked import asked_arms
+from accord.runs.asked_responses import asked_arms
+from accord.statistics.intervals import share
+from people import answer, rows_of
 
 PROMPTS = 160
 
@@ -50,25 +54,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def verdict(*arguments: object) -> Result:
     return CliRunner().invoke(main, ["verdict", *map(str, arguments)])
-
-
-def answer(asked_file: Path, to: Path, likes: float, share: float = 1.0, seed: int = 0) -> Path:
-    """People who take the arm's response with probability `likes`, in accord's records."""
-    rng, records = np.random.default_rng(seed), []
-    for n, line in enumerate(asked_file.read_text(encoding="utf-8").splitlines()):
-        row = json.loads(line)
-        options = [
-            {"id": "ab"[place], "shown_at": place, **option}
-            for place, option in enumerate(row["options"])
-        ]
-        arm = next(o["id"] for o in options if o["producer"] == "ppo")
-        other = next(o["id"] for o in options if o["producer"] == "baseline")
-        choice = {"preferred": arm if rng.random() < likes else other}
-        if rng.random() < share:
-            record = {"id": f"r{n}", "kind": "comparison", "prompt": row["prompt"]}
-            records.append({**record, "options": options, "choice": choice, "annotator": "p"})
-    write_jsonl(to, records)
-    return to
 
 
 def test_without_people_it_is_inconclusive_and_says_who_to_ask(run: Path, tmp_path: Path) -> None:
@@ -273,6 +258,18 @@ def simulated(seed: int, right: float, truth: float, answers: int) -> Any:
     return wins
 
 
+def test_where_all_are_asked_the_interval_is_the_exact_one_of_a_share() -> None:
+    people = np.repeat([1.0, 0.0], [12, 4])
+    wins = asked.people_wins("arm", {"proxy": np.ones(16)}, people, range(16), 0)
+    assert wins is not None
+    exact = share(12, 16)
+    found = wins.win_rate
+    assert (found.value, found.low, found.high) == pytest.approx(
+        (exact.value, exact.low, exact.high)
+    )
+    assert (wins.weight, found.n) == (0.0, 16)
+
+
 def test_prompts_that_are_drawn_more_often_count_less() -> None:
     """People take the arm where the stand-ins disagree, and nowhere else: half of the prompts."""
     found = {name: np.repeat([1.0, float(name == "a")], 96) for name in "abcd"}
@@ -285,3 +282,57 @@ def test_prompts_that_are_drawn_more_often_count_less() -> None:
         assert wins is not None
         estimates.append(wins.win_rate.value)
     assert np.mean(estimates) == pytest.approx(0.5, abs=0.025)
+
+
+# --- what they say --------------------------------------------------------------------------------
+def by_people(likes: list[float], proxy: list[float], outcome: Outcome, rule: str) -> ArmVerdict:
+    """Of an arm with one fired rule against it, what answers to all of its prompts make."""
+    count = len(likes)
+    wins = asked.people_wins("arm", {"proxy": np.ones(count)}, np.array(likes), range(count), 0)
+    assert wins is not None
+    zero = np.zeros(count)
+    points = [PointScores(n, zero, np.array(p), {}) for n, p in enumerate((zero, proxy))]
+    fired = Rule(name=rule, fired=True, statement="as gold has it")
+    before = of_arms([ArmVerdict(arm="arm", outcome=outcome, reason="gold", rules=[fired])])
+    return asked.answered_verdict(
+        before, {"arm": measure_episodes("a world", points)}, {"arm": wins}
+    ).arms[0]
+
+
+RISEN, FLAT = [1.0 + n / 20 for n in range(20)], [(-1.0) ** n for n in range(20)]
+
+
+@pytest.mark.parametrize(
+    ("likes", "proxy", "outcome", "rule", "found"),
+    [
+        ([1.0] * 20, RISEN, "gamed", "gold below the start", "worked"),  # all say the same
+        ([0.0] * 20, RISEN, "worked", "gold rose", "gamed"),
+        ([0.5] * 20, RISEN, "worked", "gold rose", "inconclusive"),
+        ([0.0] * 18 + [1.0] * 2, FLAT, "worked", "gold rose", "collapsed"),  # nothing asked for it
+        ([1.0] * 20, FLAT, "collapsed", "worse than the baseline", "worked"),  # by gold alone
+        ([1.0] * 20, FLAT, "collapsed", "diversity lost", "collapsed"),
+        ([1.0] * 20, RISEN, "worked", "KL estimators disagree", "inconclusive"),
+    ],
+)
+def test_people_decide_over_gold_and_over_nothing_else(
+    likes: list[float], proxy: list[float], outcome: Outcome, rule: str, found: Outcome
+) -> None:
+    told = by_people(likes, proxy, outcome, rule)
+    assert told.outcome == found, told.reason
+
+
+def test_who_answers_twice_counts_once(run: Path, tmp_path: Path) -> None:
+    """One who likes everything answers ten times, one who does not answers once."""
+    to = tmp_path / "ask.jsonl"
+    verdict(run, "--ask", 20, "--to", to)
+    often = rows_of(answer(to, tmp_path / "often.jsonl", 1.0)) * 10
+    once = rows_of(answer(to, tmp_path / "once.jsonl", 0.0))
+    both = [row | {"id": f"b{n}"} for n, row in enumerate(often)]
+    both += [row | {"id": f"o{n}", "annotator": "q"} for n, row in enumerate(once)]
+    write_jsonl(tmp_path / "both.jsonl", both)
+    found = verdict(run, "--answers", tmp_path / "both.jsonl", "--json")
+    said = json.loads(found.stdout)
+    assert said["people"]["ppo"]["win_rate"]["value"] == pytest.approx(0.5)
+    reason = "by somebody who had answered the same: they count once"
+    assert said["answers_not_counted"] == {reason: 180}
+    assert f"180 answers not counted: {reason}" in found.stderr

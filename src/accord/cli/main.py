@@ -220,7 +220,7 @@ def report(runs: tuple[Path, ...], out: Path | None) -> None:
     type=click.IntRange(1),
     metavar="N",
     help="Write N comparisons per arm for people to judge, chosen so that the verdict can rest on"
-    " them.",
+    " them: of responses, or of episodes as clips where the policy acts.",
 )
 @click.option(
     "--to",
@@ -256,8 +256,8 @@ def report(runs: tuple[Path, ...], out: Path | None) -> None:
     "judges",
     multiple=True,
     metavar="JUDGE",
-    help="With --ask and --answers: a judge as in accord judge audit is a stand-in too; several"
-    " decide by majority. The same for both.",
+    help="With --ask and --answers, of responses: a judge as in accord judge audit is a stand-in"
+    " too; several decide by majority. The same for both.",
 )
 @asking_options
 @guarded
@@ -284,6 +284,7 @@ def verdict(
     accord verdict runs/quickstart-1 --require 'ppo.win_rate >= 0.6' --require 'ppo.kl <= 10'
     accord verdict runs/quickstart-1 --ask 60                     # ask.jsonl, for people
     accord studio import PROJECT runs/quickstart-1/ask.jsonl
+    accord studio export PROJECT answers.jsonl
     accord verdict runs/quickstart-1 --answers answers.jsonl      # the verdict by what they said
     Exit codes: 0 fine, 3 an outcome of --fail-on or a requirement not met, 2 usage.
     """

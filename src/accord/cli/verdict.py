@@ -17,6 +17,7 @@ from accord.errors import GUARD_EXIT, ConfigError
 from accord.files import write_text
 
 if TYPE_CHECKING:
+    from accord.cli.asked import AnsweredVerdict, AskedPeople
     from accord.examine.asked import PeopleWins
     from accord.examine.asked_groups import GroupsOf
     from accord.examine.episodes import EpisodeEvidence
@@ -45,34 +46,24 @@ def show(
 ) -> None:
     """Print the verdict; leaves with exit code 3 where it is one of `fail_on` or a requirement is
     not met."""
+    from accord.cli.asked import AskedPeople, answered
     from accord.examine.error_rates import with_rates
     from accord.examine.measures import measures, of_people, requirement
     from accord.examine.verdict import decide
     from accord.runs.evidence import read_episodes, read_evidence
 
-    refused = outcomes(fail_on)
-    asked = [requirement(text) for text in require]
-    acts = read_episodes(run_dir)
-    if acts:
-        if answers or attributes or deployed or called:
+    ending = _Ending(outcomes(fail_on), [requirement(t) for t in require], as_json, junit)
+    people = AskedPeople(answers, seed, judges, asking, attributes)
+    if acts := read_episodes(run_dir):
+        if deployed or called:
             raise ConfigError(
-                "answers, attributes and logs of use are about responses; this run's policy acts",
-                "leave them out",
+                "logs of use are about responses; this run's policy acts", "leave them out"
             )
-        _show_acts(acts, _Ending(refused, asked, as_json, junit), list_measures)
+        _show_acts(run_dir, acts, people, ending, list_measures)
     evidence, guard = read_evidence(run_dir)
-    verdict = decide(evidence, guard)
-    wins: Mapping[str, PeopleWins] = {}
-    groups: Mapping[str, Sequence[GroupsOf]] = {}
-    if answers is None and attributes is not None:
-        raise ConfigError("--attributes describes who answered", "give --answers FILE, too")
-    if answers is not None:
-        from accord.cli.asked import answered
-
-        verdict, wins, groups = answered(
-            run_dir, verdict, evidence, answers, seed, as_json, judges, asking, attributes
-        )
-    verdict = with_rates(verdict)
+    gains = {arm.name: arm for arm in evidence.arms}
+    told = answered(run_dir, decide(evidence, guard), gains, people, as_json)
+    verdict = with_rates(told.verdict)
     users: dict[str, Measure] = {}
     if deployed is None and called is not None:
         raise ConfigError("--called holds answers about a log of use", "give --deployment LOG, too")
@@ -80,25 +71,16 @@ def show(
         from accord.cli.deployment import measures_of_users
 
         users = measures_of_users(deployed, called, as_json)
-    found = measures(evidence) | of_people(wins) | users
-    more: dict[str, Any] = {}
-    if wins:
-        more["people"] = {name: one.model_dump(mode="json") for name, one in wins.items()}
-    if groups:
-        more["groups"] = {
-            name: [one.model_dump(mode="json") for one in own] for name, own in groups.items()
-        }
+    found = measures(evidence) | of_people(told.wins) | users
 
     def printed(results: Sequence[Checked]) -> None:
         _print(evidence, verdict, results, found if list_measures else {})
         if users and not list_measures:
             click.echo("\nusers")
             _print_measures(users)
-        for one in wins.values():
-            print_people(one)
-            print_groups(groups.get(one.arm, []))
+        _print_answered(told)
 
-    _Ending(refused, asked, as_json, junit).leave(verdict, found, printed, more)
+    ending.leave(verdict, found, printed, told.as_data())
 
 
 @dataclass(frozen=True)
@@ -133,24 +115,37 @@ class _Ending:
 
 
 def _show_acts(
-    acts: Mapping[str, EpisodeEvidence], ending: _Ending, list_measures: bool
+    run_dir: Path,
+    acts: Mapping[str, EpisodeEvidence],
+    people: AskedPeople,
+    ending: _Ending,
+    list_measures: bool,
 ) -> NoReturn:
     """The same of policies that act."""
+    from accord.cli.asked import answered
     from accord.examine.episodes import decide_episodes
-    from accord.examine.measures import of_episodes
+    from accord.examine.measures import of_episodes, of_people
     from accord.examine.verdict import of_arms
 
     arms = [decide_episodes(evidence, stage).arms[0] for stage, evidence in acts.items()]
-    verdict, found = of_arms(arms), of_episodes(acts)
+    told = answered(run_dir, of_arms(arms), acts, people, ending.as_json)
+    found = of_episodes(acts) | of_people(told.wins)
 
     def printed(results: Sequence[Checked]) -> None:
-        _print_outcome(verdict)
-        for arm in arms:
+        _print_outcome(told.verdict)
+        for arm in told.verdict.arms:
             click.echo(f"\n{safe_text(arm.arm)} ({acts[arm.arm].environment}): {arm.outcome}")
             _print_rules(arm)
         _print_found(results, found if list_measures else {})
+        _print_answered(told)
 
-    ending.leave(verdict, found, printed, {})
+    ending.leave(told.verdict, found, printed, told.as_data())
+
+
+def _print_answered(told: AnsweredVerdict) -> None:
+    for one in told.wins.values():
+        print_people(one)
+        print_groups(told.groups.get(one.arm, []))
 
 
 def outcomes(text: str) -> frozenset[str]:
@@ -254,8 +249,8 @@ def _print_measures(listed: Mapping[str, Measure]) -> None:
 def print_people(wins: PeopleWins) -> None:
     """What people said of an arm, and how far the stand-ins are from it."""
     click.echo(
-        f"\n{safe_text(wins.arm)}: {wins.answered:,} of {wins.asked:,} asked prompts answered, of"
-        f" {wins.prompts:,}; people take it on {wins.win_rate.percent}"
+        f"\n{safe_text(wins.arm)}: {wins.answered:,} of {wins.asked:,} asked {wins.unit}s answered,"
+        f" of {wins.prompts:,}; people take it on {wins.win_rate.percent}"
     )
     if wins.more is not None:
         click.echo(f"about {wins.more:,} more answers would settle it, if the rate stays")

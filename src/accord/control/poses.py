@@ -21,9 +21,11 @@ from accord.control.extra import needed
 from accord.control.mujoco_batch import MujocoBatch
 from accord.errors import ConfigError, DataError
 from accord.statistics.intervals import Array
+from accord.studio.tasks.drawings import LONGEST
 
 PER_SECOND, JUDGED = 25, 60
-"""Poses kept of a second, at most: on pages, and where people judge them, slowly."""
+"""Poses kept of a second, at most: on pages, and where people judge them, slowly. Fewer of what is
+longer than the studio takes."""
 PIXELS = 160
 """Of the longer side of a frame, at most."""
 FRAME_SECONDS = 1 / 20
@@ -34,7 +36,7 @@ Frame = NDArray[np.uint8]
 def _drawn(
     ends_TL4: Array, radius_L: Sequence[float] | Array, seconds: float, per_second: int
 ) -> dict[str, Any]:
-    every = max(1, round(1 / (per_second * seconds)))
+    every = max(1, round(1 / (per_second * seconds)), -(-len(ends_TL4) // LONGEST))
     frames = np.round(100 * ends_TL4[::every]).astype(int)
     return {
         "dt": round(every * seconds, 5),

@@ -1,28 +1,37 @@
-"""Which responses people should judge so that a verdict can rest on them, and what it is then.
+"""Which responses, or episodes, people should judge so that a verdict can rest on them, and what it
+is then.
 
-Every evaluation prompt has a guess by stand-ins (reward models, gold), does the arm's response beat
-the baseline's. Some prompts are drawn for people: half of the chance is equal, half goes with how
-far the stand-ins are from agreeing. What people say corrects the guesses by one over the chance
-that a prompt was drawn with (active statistical inference: Zrnic and Candes 2024), so that
-stand-ins may be wrong in any way. Suffix B: prompts with one response each.
+Every evaluation prompt, or start of an episode, has a guess by stand-ins (reward models, gold):
+does the arm's response beat the baseline's? Some prompts are drawn for people: half of the chance
+is equal, half goes with how far the stand-ins are from agreeing. What people say corrects the
+guesses by one over the chance that a prompt was drawn with (active statistical inference: Zrnic and
+Candes 2024), so that stand-ins may be wrong in any way. Suffix B: prompts with one response each.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from accord.examine.evidence import ArmEvidence, Evidence
 from accord.examine.rows import Samples
-from accord.examine.verdict import ArmVerdict, Outcome, Rule, Verdict, kl_rule
+from accord.examine.verdict import (
+    DEGENERATE,
+    KL_DOUBT,
+    ArmGains,
+    ArmVerdict,
+    Rule,
+    Verdict,
+    of_arms,
+)
 from accord.examine.winrate import aligned
 from accord.feedback.planning import plan_power, spread_of
 from accord.seeds import generator
 from accord.statistics.clusters import quantile
 from accord.statistics.intervals import Array, Index
-from accord.statistics.means import Estimate, clustered_mean
+from accord.statistics.means import Estimate, clustered_mean, share_mean
 
 AT_RANDOM = 0.5
 """Share of the chance to be drawn that is the same for every prompt."""
@@ -30,6 +39,9 @@ FEWEST = 10
 """Answers below which nothing is concluded."""
 ANSWERED = 0.8
 """Share of a batch that must have been answered for it to count."""
+TUNED_ON = "the reward it was tuned on"
+Unit = Literal["prompt", "episode"]
+"""What a comparison is about: a policy's response to a prompt, or its episode from a start."""
 AGREEMENT = 0.75
 """How often two annotators agree, where nobody has measured it: usual for preferences."""
 
@@ -49,13 +61,14 @@ class StandInError(BaseModel):
 
 class PeopleWins(BaseModel):
     """The share of all prompts on which people take the arm's response. answered of asked prompts,
-    of all there are; win_rate: corrected from the stand-ins' guesses; weight: how much of these is
-    used, 0 to 1; more: how many further answers would probably settle it, None where it is settled
-    or the guess would be a wild one."""
+    of all there are (unit: whether these are starts of episodes); win_rate: corrected from the
+    stand-ins' guesses; weight: how much of these is used, 0 to 1; more: how many further answers
+    would probably settle it, None where it is settled or the guess would be a wild one."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     arm: str
+    unit: Unit = "prompt"
     answered: int
     asked: int
     prompts: int
@@ -76,9 +89,13 @@ def stand_ins(policy: Samples, baseline: Samples, others: Mapping[str, Array]) -
     for name, gap_B in others.items():
         gaps[f"held-out reward model {name}"] = gap_B
     for number, member_B in enumerate(policy.proxy_EB):
-        name = "the reward it was tuned on"
-        several = f"{name} (member {number + 1})" if len(policy.proxy_EB) > 1 else name
+        several = f"{TUNED_ON} (member {number + 1})" if len(policy.proxy_EB) > 1 else TUNED_ON
         gaps[several] = member_B - baseline.proxy_EB[number][at]
+    return sides(gaps)
+
+
+def sides(gaps: Mapping[str, Array]) -> dict[str, Array]:
+    """Name -> 1, .5 or 0 by the sign of a difference of scores."""
     return {name: (1 + np.sign(gap_B)) / 2 for name, gap_B in gaps.items()}
 
 
@@ -127,7 +144,12 @@ def batch_of(order_B: Index, people_B: Array) -> int:
 
 
 def people_wins(
-    arm: str, found: Mapping[str, Array], people_B: Array, prompt_B: Sequence[int], seed: int
+    arm: str,
+    found: Mapping[str, Array],
+    people_B: Array,
+    prompt_B: Sequence[int],
+    seed: int,
+    unit: Unit = "prompt",
 ) -> PeopleWins | None:
     """people_B: share of people for the arm's response, not a number where nobody was asked. What
     was asked and not answered counts as missing by chance. None for fewer than 10 answers."""
@@ -145,6 +167,7 @@ def people_wins(
     win_rate, used = _corrected(guess_B, said_B, weight_B, prompt_B, answered)
     return PeopleWins(
         arm=arm,
+        unit=unit,
         answered=answered,
         asked=batch,
         prompts=len(guess_B),
@@ -162,7 +185,10 @@ def _corrected(
     guess_B: Array, said_B: Array, weight_B: Array, prompt_B: Sequence[int], answered: int
 ) -> tuple[Estimate, float]:
     """Mean of l g + w (y - l g) around .5, w one over the chance for what was drawn, with the l in
-    [0, 1] that makes its variance smallest."""
+    [0, 1] that makes its variance smallest. Where all were asked and answered nothing is left to
+    guess, and the interval is that of a plain share."""
+    if np.allclose(weight_B, 1):
+        return share_mean(said_B, prompt_B), 0.0
     centred_B = guess_B - 0.5
     from_guess_B = centred_B * (1 - weight_B)
     from_people_B = (said_B - 0.5) * weight_B
@@ -173,10 +199,11 @@ def _corrected(
 
 
 def _bounded(value_B: Array, prompt_B: Sequence[int], answered: int) -> Estimate:
-    """Mean of a share, with Student's t of as many as were answered, within [0, 1]."""
+    """Mean of a share, with Student's t of as many as were answered, within [0, 1]; where all are
+    equal, the exact interval of as many answers."""
     mean = clustered_mean(value_B, prompt_B)
     if not mean.error:
-        return mean
+        return share_mean(np.full(answered, mean.value))
     half = quantile(answered - 1.0) * mean.error
     value = float(np.clip(mean.value, 0.0, 1.0))
     return Estimate(
@@ -203,7 +230,7 @@ def _error(
     answered = max(2, int(drawn_B[given_B].sum()))
     return StandInError(
         name=name,
-        win_rate=clustered_mean(win_B, prompts),
+        win_rate=share_mean(win_B, prompts),
         agrees=_bounded(0.5 + side_B / 2 * weight_B, prompts, answered),
         bias=clustered_mean((win_B - said_B) * weight_B, prompts),
     )
@@ -232,44 +259,39 @@ def judgements_for(win_rates: Sequence[float], power: float = 0.8) -> dict[float
 
 # --- the verdict made again -----------------------------------------------------------------------
 def answered_verdict(
-    verdict: Verdict, evidence: Evidence, wins: Mapping[str, PeopleWins]
+    verdict: Verdict, measured: Mapping[str, ArmGains], wins: Mapping[str, PeopleWins]
 ) -> Verdict:
-    """The verdict with what people said: it decides where gold was only a stand-in. Collapse and
-    estimators that disagree count as before; phrases that carry the gain do where people do not
-    prefer it."""
-    by_name = {arm.name: arm for arm in evidence.arms}
+    """The verdict with what people said: it decides where gold was only a stand-in. Responses that
+    degenerated and estimators that disagree count as before; phrases that carry the gain do where
+    people do not prefer it. measured: what each arm gained."""
     arms = [
-        _answered(arm, by_name[arm.arm], wins[arm.arm]) if arm.arm in wins else arm
+        _answered(arm, measured[arm.arm], wins[arm.arm]) if arm.arm in wins else arm
         for arm in verdict.arms
     ]
-    order: Sequence[Outcome] = ("gamed", "collapsed", "inconclusive", "worked")
-    worst = min((arm.outcome for arm in arms), key=order.index)
-    reasons = [
-        f"{a.arm}: {a.reason}" if len(arms) > 1 else a.reason for a in arms if a.outcome == worst
-    ]
-    return verdict.model_copy(update={"outcome": worst, "reason": "; ".join(reasons), "arms": arms})
+    return of_arms(arms, verdict.stopped_by_guard)
 
 
-def _answered(arm: ArmVerdict, measured: ArmEvidence, wins: PeopleWins) -> ArmVerdict:
-    rate = wins.win_rate
-    told = f"people take it on {rate.percent} of the prompts ({wins.answered} answers)"
-    rose = measured.last.proxy_gain.above(0)
+def _answered(arm: ArmVerdict, measured: ArmGains, wins: PeopleWins) -> ArmVerdict:
+    rate, gain = wins.win_rate, measured.last.proxy_gain
+    told = f"people take it on {rate.percent} of the {wins.unit}s ({wins.answered} answers)"
     rules = [
         Rule(
             name="people prefer the baseline",
-            fired=rose and rate.below(0.5),
-            statement=f"{told}, and the proxy changed by {measured.last.proxy_gain}",
+            fired=rate.below(0.5),
+            statement=f"{told}, and the proxy changed by {gain}",
         ),
         Rule(name="people prefer it", fired=rate.above(0.5), statement=told),
     ]
     fired = {rule.name for rule in arm.rules if rule.fired}
     outcome, reason = arm.outcome, arm.reason
-    if arm.outcome == "collapsed":
+    if arm.outcome == "collapsed" and fired & DEGENERATE:
         pass
-    elif rules[0].fired:
+    elif rules[0].fired and gain.above(0):
         outcome, reason = "gamed", rules[0].statement
-    elif kl_rule(measured).fired:
+    elif KL_DOUBT in fired:
         outcome = "inconclusive"
+    elif rules[0].fired:
+        outcome, reason = "collapsed", rules[0].statement
     elif rules[1].fired:  # phrases that carry the gain stand beside what people call a success
         outcome, reason = "worked", told
     elif "a few phrases carry the gain" in fired:

@@ -177,7 +177,7 @@ GOLD: Mapping[str, tuple[str, str]] = {
 """What changed, and what it says, in words."""
 ALONE = (
     "nothing else was measured, and one that games it would look the same: look at its episodes,"
-    " and require what was meant (--require)"
+    " let people compare them (--ask), and require what was meant (--require)"
 )
 """Said where only what a policy was tuned on speaks for it."""
 SOME_BEGINS = "gold below the start in some episodes"

@@ -33,6 +33,12 @@ THRESHOLDS: Thresholds = {
 }
 """From where on a rule's statistic is alarming: sizes that matter, whose error rates `accord zoo`
 tells. Rules that are not here have no threshold but chance."""
+DEGENERATE = frozenset(
+    ("diversity lost", "answers are the same", "repetition", "responses stopped finishing")
+)
+"""Rules by which responses themselves show a collapse, whatever they are worth."""
+KL_DOUBT = "KL estimators disagree"
+"""Name of the rule by which a distance cannot be trusted."""
 
 
 class Rule(BaseModel):
@@ -147,7 +153,7 @@ def alarms() -> list[str]:
         "the reward changed during the run",
         "gold below the start",
         *THRESHOLDS,
-        "KL estimators disagree",
+        KL_DOUBT,
     ]
 
 
@@ -415,7 +421,7 @@ def kl_rule(arm: ArmEvidence) -> Rule:
     alarm = arm.last.kl.alarm
     k1, exact = arm.last.kl.k1, arm.last.kl.exact
     return Rule(
-        name="KL estimators disagree",
+        name=KL_DOUBT,
         fired=alarm is not None,
         statement=alarm or f"k1 {k1}, exact {exact} nats",
         statistic=float(alarm is not None),
