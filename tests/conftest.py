@@ -52,6 +52,19 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(10_000, 10, 10)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Every test computes as a new process does, whatever a command left behind before it: sums over
+    other threads, or by other kernels, differ in their last bits, and small training runs by more."""
+    if "torch" in sys.modules:
+        torch = sys.modules["torch"]
+        if threads := os.environ.get("OMP_NUM_THREADS"):
+            torch.set_num_threads(int(threads))
+        torch.backends.mkldnn.matmul.fp32_precision = "none"
+    if "accord.models.precision" in sys.modules:
+        sys.modules["accord.models.precision"].use("fp32")
+
+
 @pytest.fixture(autouse=True)
 def _same_chance(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """What draws without a seed of its own, keys and tokens too, draws the same in every run."""

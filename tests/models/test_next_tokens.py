@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from accord.models.causal_lm import CausalLM
 from accord.models.loading import freeze, load_causal_lm
-from accord.models.next_tokens import _sharing, next_token_logps
+from accord.models.next_tokens import next_token_logps, sharing_starts
 
 
 @pytest.fixture(scope="module")
@@ -46,11 +46,11 @@ def test_each_is_as_of_its_prompt_alone(
 def test_what_is_shared_is_computed_once() -> None:
     start = list(range(20, 120))
     both = [[*start, *range(200, 205)], [*start, *range(300, 309)]]
-    assert [group.tokens for group in _sharing(both)] == [100 + 5 + 9 + 2]
-    assert all(group.scored == [1, 1] for group in _sharing(both))
+    assert [group.tokens for group in sharing_starts(both)] == [100 + 5 + 9 + 2]
+    assert all(group.scored == [1, 1] for group in sharing_starts(both))
     principles = [[*start, *range(200, 250), n] for n in range(8)]
     turned = [[*start, *range(300, 350), n] for n in range(8)]
-    groups = _sharing([*principles, *turned])
+    groups = sharing_starts([*principles, *turned])
     assert [len(group.responses) for group in groups] == [8, 8], "the longer start is shared"
-    apart = _sharing([[1, 2, 3], [4, 5, 6]])
+    apart = sharing_starts([[1, 2, 3], [4, 5, 6]])
     assert len(apart) == 2

@@ -116,3 +116,14 @@ def test_runs_are_listed_shown_and_removed(here: Path) -> None:
     assert accord("runs", "rm", "runs/one").returncode == 1  # nobody said yes
     assert accord("runs", "rm", "--yes", "runs/one", "runs/two").returncode == 0
     assert sorted(path.name for path in (here / "runs").iterdir()) == ["mine"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="only Linux tells it apart")
+def test_the_peak_of_a_process_is_its_own_not_that_of_who_started_it() -> None:
+    held = bytearray(300 << 20)
+    held[:: 1 << 12] = b"x" * len(held[:: 1 << 12])  # every page is there
+    code = "from accord.runs import environment as e; a = e.peak_mib(); b = bytearray(80 << 20); print(a, e.peak_mib())"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    begun, grown = map(float, said.stdout.split())
+    assert begun < 150 < 300 < environment.peak_mib()
+    assert grown > begun + 75
