@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
+from scipy.spatial.distance import cdist
 
 from accord.feedback.selection import check_random_share
 from accord.statistics.intervals import Array, Index
@@ -63,7 +64,7 @@ def far_apart(place_CF: Array, taken_TF: Array, count: int) -> Index:
     """`count` of the places C, one after the other each the one furthest from the nearest of those
     before it, `taken` (at least one) among them: the greedy 2-approximation of k centres (Gonzalez
     1985; core sets, Sener and Savarese 2018)."""
-    gap_C = ((place_CF[:, None] - taken_TF[None]) ** 2).sum(-1).min(1)
+    gap_C = cdist(place_CF, taken_TF, "sqeuclidean").min(1)
     found: list[int] = []
     for _ in range(min(count, len(place_CF))):
         found.append(int(gap_C.argmax()))

@@ -34,7 +34,7 @@ from accord.statistics.intervals import Array, Index
 from accord.validation import Unit
 
 DIVERSITY = 3
-"""Where questions are to lie apart: so many times as many are told most by, of ten a question."""
+"""Of the ways whose questions are to lie apart (`ClipQuestionSettings.diversity`)."""
 WAYS: dict[str, tuple[Acquisition, int]] = {
     "random": ("random", 1),
     "variance": ("variance", 1),

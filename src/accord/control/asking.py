@@ -77,7 +77,8 @@ class ClipPool:
         inputs_CLI = np.stack([reward.of_episode(piece) for piece in shown])
         score_EQK = reward.scores(inputs_CLI)[:, sets_QK]
         p_EQA = answer_shares(settings.asks, score_EQK, settings.reward.lapse)
-        place_QF = None if settings.diversity == 1 else places(reward, inputs_CLI, sets_QK)
+        spread = settings.diversity > 1 and not first
+        place_QF = places(reward, inputs_CLI, sets_QK) if spread else None
         chosen, arms = choose(
             "random" if first else kind,
             p_EQA,
