@@ -38,6 +38,15 @@ def test_packaged_recipes_are_valid_and_say_what_they_do(name: str) -> None:
     )
 
 
+def test_the_curve_over_comparisons_is_the_backflip_but_for_what_it_varies() -> None:
+    own = recipes.load("backflip").stages["learn"][1].model_dump()
+    for name, (_, config) in recipes.load("backflip-curve").stages.items():
+        settings = config.model_dump()
+        differs = {key for key in own if settings[key] != own[key]}
+        varied = {"elsewhere", "elsewhere_first"} if name == "grounded" else {"comparisons"}
+        assert differs - {"studio"} == (set() if name == "all_900" else varied), name
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message", "fix"),
     [

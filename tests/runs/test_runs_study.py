@@ -195,3 +195,29 @@ def test_packaged_studies_run_at_small_size(name: str, tmp_path: Path, pico: str
         if "gold_at" not in key
     )
     assert "Comparison" in (tmp_path / "s" / "report.html").read_text()
+
+
+@pytest.mark.slow
+def test_the_curve_of_the_backflip_runs_at_small_size(tmp_path: Path) -> None:
+    pytest.importorskip("mujoco")
+    rows = recipes.load("backflip-curve").header.study.rows
+    shorter = [
+        "rounds=1", "anew=[]", "keep=last", "evaluation=2", "points=1", "policy.environments=64", "policy.rollout=32",
+        "policy.minibatch=1024", "reward.anew_steps=0", "reward.first_steps=4", "reward.members=2",
+    ]  # fmt: skip
+    small = [f"{row}.{setting}" for row in rows for setting in shorter]
+    accord("run", "backflip-curve", "seeds=[1]", "steps=6144", *small, "--out", str(tmp_path / "s"))
+    cells = json.loads((tmp_path / "s" / "study.json").read_text())["cells"]
+    assert set(cells) == set(rows)
+    assert all(cell["values"] for row in cells.values() for cell in row.values())
+    asked = {
+        row: len(
+            (next((tmp_path / "s" / "seed-1" / "stages").glob(f"*-{row}")) / "feedback.jsonl")
+            .read_text()
+            .splitlines()
+        )
+        for row in rows
+    }
+    assert asked == {
+        "only_100": 100, "only_200": 200, "only_300": 300, "only_500": 500, "all_900": 900, "grounded": 900
+    }  # fmt: skip
