@@ -14,6 +14,7 @@ from zoo import rows
 from accord.cli.main import main
 from accord.errors import DataError
 from accord.examine import asked
+from accord.examine.answered_verdict import answered_verdict
 from accord.examine.episodes import PointScores, measure_episodes
 from accord.examine.evidence import ArmRows, measure
 from accord.examine.verdict import ArmVerdict, Outcome, Rule, of_arms
@@ -294,7 +295,7 @@ def by_people(likes: list[float], proxy: list[float], outcome: Outcome, rule: st
     points = [PointScores(n, zero, np.array(p), {}) for n, p in enumerate((zero, proxy))]
     fired = Rule(name=rule, fired=True, statement="as gold has it")
     before = of_arms([ArmVerdict(arm="arm", outcome=outcome, reason="gold", rules=[fired])])
-    return asked.answered_verdict(
+    return answered_verdict(
         before, {"arm": measure_episodes("a world", points)}, {"arm": wins}
     ).arms[0]
 

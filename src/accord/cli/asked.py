@@ -115,7 +115,7 @@ def answered(
             raise ConfigError("--attributes describes who answered", "give --answers FILE, too")
         return AnsweredVerdict(verdict)
     from accord.cli.quality import attributes_of
-    from accord.examine.asked import answered_verdict
+    from accord.examine.answered_verdict import answered_verdict
     from accord.examine.asked_groups import with_groups
     from accord.runs.asked import answers_of, groups_of, not_counted, too_late
 

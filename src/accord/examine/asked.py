@@ -1,5 +1,5 @@
-"""Which responses, or episodes, people should judge so that a verdict can rest on them, and what it
-is then.
+"""Which responses, or episodes, people should judge so that a verdict can rest on them, and what
+follows from their answers for all.
 
 Every evaluation prompt, or start of an episode, has a guess by stand-ins (reward models, gold):
 does the arm's response beat the baseline's? Some prompts are drawn for people: half of the chance
@@ -17,15 +17,6 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from accord.examine.rows import Samples
-from accord.examine.verdict import (
-    DEGENERATE,
-    KL_DOUBT,
-    ArmGains,
-    ArmVerdict,
-    Rule,
-    Verdict,
-    of_arms,
-)
 from accord.examine.winrate import aligned
 from accord.feedback.planning import plan_power, spread_of
 from accord.seeds import generator
@@ -255,48 +246,3 @@ def judgements_for(win_rates: Sequence[float], power: float = 0.8) -> dict[float
         agreed = max(AGREEMENT, rate**2 + (1 - rate) ** 2)
         found[rate] = plan_power(spread_of(rate, agreed), power, (1,))[0].items
     return found
-
-
-# --- the verdict made again -----------------------------------------------------------------------
-def answered_verdict(
-    verdict: Verdict, measured: Mapping[str, ArmGains], wins: Mapping[str, PeopleWins]
-) -> Verdict:
-    """The verdict with what people said: it decides where gold was only a stand-in. Responses that
-    degenerated and estimators that disagree count as before; phrases that carry the gain do where
-    people do not prefer it. measured: what each arm gained."""
-    arms = [
-        _answered(arm, measured[arm.arm], wins[arm.arm]) if arm.arm in wins else arm
-        for arm in verdict.arms
-    ]
-    return of_arms(arms, verdict.stopped_by_guard)
-
-
-def _answered(arm: ArmVerdict, measured: ArmGains, wins: PeopleWins) -> ArmVerdict:
-    rate, gain = wins.win_rate, measured.last.proxy_gain
-    told = f"people take it on {rate.percent} of the {wins.unit}s ({wins.answered} answers)"
-    rules = [
-        Rule(
-            name="people prefer the baseline",
-            fired=rate.below(0.5),
-            statement=f"{told}, and the proxy changed by {gain}",
-        ),
-        Rule(name="people prefer it", fired=rate.above(0.5), statement=told),
-    ]
-    fired = {rule.name for rule in arm.rules if rule.fired}
-    outcome, reason = arm.outcome, arm.reason
-    if arm.outcome == "collapsed" and fired & DEGENERATE:
-        pass
-    elif rules[0].fired and gain.above(0):
-        outcome, reason = "gamed", rules[0].statement
-    elif KL_DOUBT in fired:
-        outcome = "inconclusive"
-    elif rules[0].fired:
-        outcome, reason = "collapsed", rules[0].statement
-    elif rules[1].fired:  # phrases that carry the gain stand beside what people call a success
-        outcome, reason = "worked", told
-    elif "a few phrases carry the gain" in fired:
-        outcome = "gamed"
-    else:
-        more = f"; about {wins.more:,} more would settle it" if wins.more else ""
-        outcome, reason = "inconclusive", f"{told}, which includes chance{more}"
-    return ArmVerdict(arm=arm.arm, outcome=outcome, reason=reason, rules=[*rules, *arm.rules])
