@@ -514,6 +514,14 @@ def test_what_an_environment_does_that_cannot_be_learned_from_is_said(
         ClipLearning(settings, 1, tmp_path).run(LocalSession())
 
 
+def test_an_environment_that_hangs_while_it_is_watched_is_named_as_soon(tmp_path: Path) -> None:
+    """As soon as anywhere else: nothing has been walked before the first evaluation."""
+    here = {"environment": "user_environments:Hanging-v0", "patience": 0.2, "ending_costs": 0}
+    made = recipe(tmp_path, **here, elsewhere=0.0, elsewhere_first=0.0)
+    with pytest.raises(RunError, match=r"hangs in step\(\): .*within 0.2 seconds"):
+        run(made, tmp_path / "run")
+
+
 @pytest.mark.parametrize(
     ("environment", "horizon", "limbs"),
     [("CartPole-v1", "absorb", 2), ("Pendulum-v1", "fixed", 1)],

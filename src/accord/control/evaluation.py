@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from accord.control.environments import Mask
+from accord.control.gym_batch import PATIENCE
 from accord.control.making import make
 from accord.control.mujoco_batch import MujocoBatch
 from accord.control.rollouts import Act, Steps, Walker
@@ -39,10 +40,11 @@ def watch(
     elsewhere: float = 0.0,
     endless: bool = False,
     absorb: bool = False,
+    patience: float = PATIENCE,
 ) -> WatchedEpisodes:
     """Let a policy act. The starts depend on the seed alone, so that two policies are compared from
-    the same ones. endless, absorb: as `make` has them."""
-    environments = make(name, episodes, steps, endless, absorb=absorb)
+    the same ones. endless, absorb, patience: as `make` has them."""
+    environments = make(name, episodes, steps, endless, patience, absorb=absorb)
     walker = Walker(environments)
     walker.begin(generator(seed, "starts"), elsewhere)
     walked = walker.walk(act, steps, generator(seed, "acting"))

@@ -50,7 +50,8 @@ def best(
     for policy in policies:
         learner.take(policy)
         seen = watch(name, learner.actor(), EPISODES, limit, seed,
-                     endless=horizon == "fixed", absorb=horizon == "absorb")  # fmt: skip
+                     endless=horizon == "fixed", absorb=horizon == "absorb",
+                     patience=settings.patience)  # fmt: skip
         returns.append(float((rewards(seen.steps) * seen.alive_TN).sum(0).mean()))
         walked += int(seen.alive_TN.sum())
     place = max(range(len(returns)), key=lambda one: (returns[one], one))

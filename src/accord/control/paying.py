@@ -70,7 +70,7 @@ class Pay:
     def _starts(self, seed: int) -> Array:
         settings = self.settings
         fixed = settings.horizon == "fixed"
-        begun = make(settings.environment, STARTS, settings.episode_steps, fixed)
+        begun = make(settings.environment, STARTS, settings.episode_steps, fixed, settings.patience)
         begun.reset(np.arange(STARTS), generator(seed, "starts"))
         return self.reward.staying(begun.observe())
 

@@ -269,8 +269,15 @@ class _Task:
         from accord.control.evaluation import watch
 
         config, seed = self.config, derive_seed(self.context.seed, "evaluation")
-        endless = config.horizon == "fixed"
-        seen = watch(config.environment, act, config.evaluation, self.limit, seed, endless=endless)
+        seen = watch(
+            config.environment,
+            act,
+            config.evaluation,
+            self.limit,
+            seed,
+            endless=config.horizon == "fixed",
+            patience=config.patience,
+        )
         return float(seen.gold_N.mean())
 
 

@@ -297,7 +297,14 @@ class _Points:
 
         config = self.config
         seed = derive_seed(self.context.seed, "evaluation")
-        seen = watch(config.environment, act, config.evaluation, self.limit, seed)
+        seen = watch(
+            config.environment,
+            act,
+            config.evaluation,
+            self.limit,
+            seed,
+            patience=config.patience,
+        )
         self.watched.keep(step, seen)
         measured = ", ".join(f"{name} {row.mean():.2f}" for name, row in seen.measured.items())
         self.context.say(f"{step:,} steps: gold {seen.gold_N.mean():.1f}, {measured} an episode")
