@@ -19,6 +19,7 @@ from accord.control.judged_clips import JudgedClips
 from accord.errors import ConfigError
 from accord.learning.judgements import Judgement
 from accord.learning.likelihoods import bradley_terry, with_lapse
+from accord.statistics.intervals import Array
 
 BOX = ActionForm("box", 1, np.array([-1.0]), np.array([1.0]))
 
@@ -49,6 +50,62 @@ def test_lapses_are_christianos(gap: float, lapse: float) -> None:
     assert answer_shares("comparison", np.array([[[gap, 0.0]]]), lapse)[0, 0, 0] == pytest.approx(
         wanted, rel=1e-6
     )
+
+
+def imitations_loss(returns_P2: Array, preferred_P: Array, noise: float, most: float) -> float:
+    """CrossEntropyRewardTrainer._loss and _probability of the library imitation
+    (src/imitation/algorithms/preference_comparisons.py at 002d2a9): binary cross-entropy between
+    noise_prob / 2 + (1 - noise_prob) / (1 + exp(clip(return 2 - return 1))) and the probability
+    that the first is preferred."""
+    gap_P = np.clip(returns_P2[:, 1] - returns_P2[:, 0], -most, most)
+    p_P = noise * 0.5 + (1 - noise) / (1 + np.exp(gap_P))
+    return float(-(preferred_P * np.log(p_P) + (1 - preferred_P) * np.log(1 - p_P)).mean())
+
+
+def b_prefs_loss(returns_P2: Array, label_P: Array, margin: float) -> float:
+    """train_soft_reward and softXEnt_loss of B-Pref (reward_model.py at f3ece2e): cross-entropy
+    between the softmax of both sums and 1 - margin for the preferred clip, margin for the other,
+    a half for both where the label is -1."""
+    target_P2 = np.full_like(returns_P2, margin)
+    target_P2[np.arange(len(label_P)), np.maximum(label_P, 0)] += 1 - 2 * margin
+    target_P2[label_P == -1] = 0.5
+    log_p_P2 = returns_P2 - np.log(np.exp(returns_P2).sum(1, keepdims=True))
+    return float(-(target_P2 * log_p_P2).sum() / len(label_P))
+
+
+@given(st.integers(0, 10_000), st.sampled_from([0.0, 0.1, 0.4]), st.sampled_from([0.0, 0.2]))
+@settings(max_examples=20, deadline=None)
+def test_losses_are_those_of_imitation_and_b_pref(seed: int, lapse: float, margin: float) -> None:
+    """One member's, on the same clips and answers, decided, doubtful and equal ones."""
+    rng = np.random.default_rng(seed)
+    clips = rng.normal(0, 2, (18, 4, 5))
+    label_P = rng.integers(-1, 2, 9)
+    doubt_P = np.where(label_P == -1, 0.5, margin)
+    chosen_P = np.maximum(label_P, 0)
+    pairs = [(n, 9 + n) for n in range(9)]
+    said = [
+        [Judgement((best, 1 - best), (0, 1), doubt=doubt)]
+        for best, doubt in zip(chosen_P.tolist(), doubt_P.tolist(), strict=True)
+    ]
+    reward = ClipReward(ClipRewardSettings(members=1, hidden=16, lapse=lapse), 2, BOX, seed)
+    returns_P2 = reward.scores(clips)[0].reshape(2, 9).T
+    preferred_P = np.where(chosen_P == 0, 1 - doubt_P, doubt_P)
+    ours = reward.learn(JudgedClips.of([*clips], pairs, said), 1)[
+        "judgement_nll"
+    ]  # of 9 none is held out
+    assert ours == pytest.approx(imitations_loss(returns_P2, preferred_P, lapse, 50), rel=1e-4)
+    if not lapse:
+        assert ours == pytest.approx(b_prefs_loss(returns_P2, label_P, margin), rel=1e-4)
+
+
+def test_a_surely_wrong_answer_goes_on_to_count_where_imitation_cuts_it_off() -> None:
+    """Its gradient is 0 beyond 50 nats, where clips may well lie apart; ours is not."""
+    gap = torch.tensor(80.0, dtype=torch.float64, requires_grad=True)
+    loss = -bradley_terry(torch.zeros((), dtype=torch.float64), gap)
+    loss.backward()
+    assert gap.grad is not None
+    assert (loss.item(), gap.grad.item()) == (pytest.approx(80), pytest.approx(1))
+    assert imitations_loss(np.array([[0.0, 80.0]]), np.ones(1), 0, 50) == pytest.approx(50)
 
 
 @given(st.integers(0, 99))
