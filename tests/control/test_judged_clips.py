@@ -305,3 +305,10 @@ def test_held_out_ratings_and_rankings_tell_how_well_it_predicts() -> None:
     judged = made_of([(one, len(one.options)) for one in said], np.random.default_rng(0))
     assert judged.ordered(np.ones(4, bool)) == [(2, 0), (2, 1), (0, 1), (3, 4)]
     assert judged.ordered(np.array([False, True, False, True])) == []
+    assert judged.apart(np.ones(4, bool)) == [(0, 2, 0), (0, 2, 1), (0, 0, 1), (6, 3, 4)]
+    levels = [Judgement((0,), None, 0, "rating", level=n) for n in (2, 0, 1, 0, 2)]
+    rated = made_of([(one, 1) for one in levels], np.random.default_rng(0))
+    found = rated.apart(np.ones(5, bool))
+    assert len({clip for _, *both in found for clip in both}) == 2 * len(found) == 4
+    assert len({number for number, _, _ in found}) == 2
+    assert all(levels[better].level > levels[worse].level for _, better, worse in found)

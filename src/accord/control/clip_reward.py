@@ -193,8 +193,8 @@ class ClipReward:
         """Updates on all judgements but those held out; returns metrics, of which those of the
         held-out ones are missing where there are none. What annotators and scales are like is
         fitted anew each time, from the shares of their answers on."""
-        aside = _aside(len(judged))
-        rows = np.flatnonzero(~aside)
+        kept = aside(len(judged))
+        rows = np.flatnonzero(~kept)
         weight_EM = self._bootstrap(len(judged))
         clips, there = self._scaled(judged.clips_CLI), torch.tensor(judged.there_CL)
         people = [
@@ -223,7 +223,7 @@ class ClipReward:
         check_reward_sign(people)
         self.trained += 1
         self._normalise(judged)
-        return {"judgement_nll": total / updates} | self._held_out(judged, aside)
+        return {"judgement_nll": total / updates} | self._held_out(judged, kept)
 
     def _loss(
         self,
@@ -260,8 +260,8 @@ class ClipReward:
             raw = self.net(self._scaled(steps_BI)).double().numpy()
         self.mean_E, self.deviation_E = raw.mean(1), np.maximum(raw.std(1), 1e-6)
 
-    def _held_out(self, judged: JudgedClips, aside: Mask) -> dict[str, float]:
-        pairs = judged.ordered(aside)
+    def _held_out(self, judged: JudgedClips, kept: Mask) -> dict[str, float]:
+        pairs = judged.ordered(kept)
         if not pairs:
             return {}
         better, worse = map(list, zip(*pairs, strict=True))
@@ -315,15 +315,15 @@ class ClipReward:
         self.floor, self.trained = float(state["floor"]), int(state["trained"])
 
 
-def _aside(comparisons: int) -> Mask:
+def aside(comparisons: int) -> Mask:
     """Which are kept aside."""
-    aside: Mask = np.arange(comparisons) % HELD_OUT == HELD_OUT - 1
-    return aside
+    kept: Mask = np.arange(comparisons) % HELD_OUT == HELD_OUT - 1
+    return kept
 
 
 def held_out(comparisons: int) -> int:
     """How many of so many are kept aside, the undecided ones among them."""
-    return int(_aside(comparisons).sum())
+    return int(aside(comparisons).sum())
 
 
 def member_seed(seed: int) -> int:

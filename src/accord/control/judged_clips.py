@@ -34,7 +34,8 @@ class JudgedClips:
     """M records about clips whose steps are inputs of the model.
 
     clips_CLI: shorter ones are padded at the end; length_C: their steps; options: the clips of each
-    record; said: about these, by their places there; annotators, scales: whose and on which.
+    record; said: about these, by their places there; annotators, scales: whose and on which;
+    paid_C: by the environment over each clip, None where nobody knows. Never learned from.
     """
 
     clips_CLI: Array
@@ -43,6 +44,7 @@ class JudgedClips:
     said: tuple[tuple[Judgement, ...], ...]
     annotators: tuple[str, ...] = ("",)
     scales: tuple[RatingScale, ...] = ()
+    paid_C: Array | None = None
 
     @classmethod
     def of(
@@ -52,8 +54,9 @@ class JudgedClips:
         said: Sequence[Sequence[Judgement]],
         annotators: Sequence[str] = ("",),
         scales: Sequence[RatingScale] = (),
+        paid: Sequence[float] | None = None,
     ) -> JudgedClips:
-        """clips: [steps, I] each, of any length."""
+        """clips: [steps, I] each, of any length; paid: over each of them."""
         length_C = np.array([len(clip) for clip in clips])
         clips_CLI = np.zeros((len(clips), length_C.max(), clips[0].shape[1]))
         for padded, clip in zip(clips_CLI, clips, strict=True):
@@ -65,6 +68,7 @@ class JudgedClips:
             tuple(map(tuple, said)),
             tuple(annotators),
             tuple(scales),
+            None if paid is None else np.array(paid, dtype=np.float64),
         )
 
     def __len__(self) -> int:
@@ -110,14 +114,37 @@ class JudgedClips:
     def ordered(self, which: Mask) -> list[tuple[int, int]]:
         """(better, worse) clip of every two that these records order, ratings of one scale by one
         annotator among them."""
-        pairs, rated = [], list[Judgement]()
-        for row in np.flatnonzero(which).tolist():
-            shown = self.options[row]
-            for j in self.said[row]:
-                pairs += [(shown[better], shown[worse]) for better, worse in j.pairs]
-                if j.kind == "rating":
-                    rated.append(replace(j, options=(shown[j.options[0]],)))
-        return pairs + [(a.options[0], b.options[0]) for a, b in rated_pairs(rated)]
+        pairs = [(better, worse) for _, better, worse in self._chosen(which)]
+        return pairs + [(a.options[0], b.options[0]) for a, b in rated_pairs(self._rated(which))]
+
+    def apart(self, which: Mask) -> list[tuple[int, int, int]]:
+        """(number, better, worse): the same two clips, with a number that those of one record
+        share; of ratings only as many as have no rated clip in common."""
+        pairs, used = self._chosen(which), set[int]()
+        for a, b in rated_pairs(self._rated(which)):
+            both = {a.options[0], b.options[0]}
+            if not both & used:
+                used |= both
+                pairs.append((len(self) + len(used), a.options[0], b.options[0]))
+        return pairs
+
+    def _chosen(self, which: Mask) -> list[tuple[int, int, int]]:
+        """(record, better, worse) of every two clips of one record that it orders."""
+        return [
+            (row, self.options[row][better], self.options[row][worse])
+            for row in np.flatnonzero(which).tolist()
+            for j in self.said[row]
+            for better, worse in j.pairs
+        ]
+
+    def _rated(self, which: Mask) -> list[Judgement]:
+        """Ratings in these records, each about a clip."""
+        return [
+            replace(j, options=(self.options[row][j.options[0]],))
+            for row in np.flatnonzero(which).tolist()
+            for j in self.said[row]
+            if j.kind == "rating"
+        ]
 
 
 @dataclass(frozen=True)

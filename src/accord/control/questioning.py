@@ -22,6 +22,7 @@ from accord.control.episodes import Episode, EpisodeStore
 from accord.control.film import Film
 from accord.control.going_on import GoingOn
 from accord.control.hearing import Hearing
+from accord.control.judged_clips import JudgedClips
 from accord.control.people import ClipJudges
 from accord.control.poses import has_poses
 from accord.control.reading_clips import judged_clips
@@ -197,10 +198,15 @@ class Questioning:
         if self._hearing is not None:
             self._hearing.last_words()
 
+    def read(self) -> tuple[JudgedClips | None, dict[str, int]]:
+        """(what was judged so far, None where nothing of it says anything of clips; how many
+        judgements were left out, by reason)."""
+        return judged_clips(self.records, self.store, self.reward)
+
     def learn(self, updates: int) -> None:
         """The reward, from all that was judged so far. Raises DataError where nothing of it says
         anything of clips."""
-        judged, left = judged_clips(self.records, self.store, self.reward)
+        judged, left = self.read()
         for reason, count in left.items():
             self.say(f"{count:,} of {len(self._log.rows):,} judgements teach no reward: {reason}")
         if judged is None:

@@ -26,6 +26,7 @@ def judged_clips(
         left[reason] += count
     places: dict[str, int] = {}
     clips: list[Array] = []
+    paid: list[float] = []
     options, said = list[list[int]](), list[list[Judgement]]()
     environment = None
     for record in kept:
@@ -41,13 +42,14 @@ def judged_clips(
             if name not in places:
                 places[name] = len(clips)
                 clips.append(reward.of_episode(piece))
+                paid.append(float(piece.reward_T.sum()))
             shown.append(places[name])
         options.append(shown)
         said.append(judged)
     if not options:
         return None, dict(left)
     names, scales = list(reader.annotators), reader.scales.scales
-    return JudgedClips.of(clips, options, said, names, scales), dict(left)
+    return JudgedClips.of(clips, options, said, names, scales, paid), dict(left)
 
 
 def _piece(record: Feedback, option: Option, store: EpisodeStore) -> Episode:

@@ -24,6 +24,7 @@ from accord.statistics.means import Estimate, ends
 
 REPORT, EVIDENCE = "report.html", "evidence.json"
 EPISODES, POSES = "episodes.json", "poses.json"
+REWARD_CARD = "card.json"
 """Evidence on a policy that acts, and poses of it."""
 DRAWING = "drawing/pose.js"
 """The script that draws a pose, here and in the studio."""
@@ -233,6 +234,7 @@ class _Page:
             if evidence is not None:
                 poses = _json(stage["folder"] / POSES)
                 compared = bool(stage["values"].get("comparisons"))
+                card = _json(stage["folder"] / REWARD_CARD)
                 acts.append(
                     {
                         "stage": stage["stage"],
@@ -240,6 +242,8 @@ class _Page:
                         "evidence": evidence,
                         "poses": poses,
                         "compared": compared,
+                        "card": card,
+                        "calibration": card and self._figure(charts.calibration(card)),
                     }
                 )
         drawn = any(act["poses"] for act in acts)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -15,7 +15,7 @@ from accord.control.settings import ClipLearningSettings
 from accord.errors import ConfigError
 from accord.feedback.messages import Clip
 from accord.files import write_json
-from accord.report.render import EPISODES, POSES
+from accord.report.render import EPISODES, POSES, REWARD_CARD
 from accord.runs.context import StageContext
 from accord.runs.plan import Plan
 from accord.runs.stage import Stage, StageConfig, StageResult, Value
@@ -113,7 +113,13 @@ class LearnFromClips(Stage):
 
     kind = "learn_from_clips"
     Config = LearnFromClipsConfig
-    provides = {"feedback": None, "policy": None, "reward": None, "evidence": None}  # noqa: RUF012
+    provides: ClassVar = {
+        "feedback": None,
+        "policy": None,
+        "reward": None,
+        "evidence": None,
+        "card": "card of a reward model",
+    }
     about = "a reward learned from what is said of clips, and a policy that learns from it"
 
     def plan(self, config: LearnFromClipsConfig, context: StageContext) -> Plan:
@@ -341,14 +347,40 @@ def _result(
     told = [f"{name} {estimate.value:.2f}" for name, estimate in last.measured.items()]
     asked = f"{learning.answered:,} {ANSWERS[config.asks]}, " if learning.records else ""
     summary = f"{verdict.outcome}: {asked}gold {last.gold}, {', '.join(told)} an episode"
+    values |= _card(context, learning)
     artefacts = {
         "feedback": context.folder / "feedback.jsonl",
         "policy": context.folder / "policy.safetensors",
         "reward": context.folder / REWARD,
         "evidence": context.folder / EPISODES,
+        "card": context.folder / REWARD_CARD,
     }
     kept = {name: path for name, path in artefacts.items() if path.exists()}
     return StageResult(summary, values, kept)
+
+
+def _card(context: StageContext, learning: ClipLearning) -> dict[str, Value]:
+    """Writes the card of the reward as it is at the end; returns what it says in numbers, nothing
+    where too little was held out."""
+    from accord.control.clip_card import clip_card
+
+    if not learning.records:
+        return {}
+    judged, _ = learning.questions.read()
+    card = None if judged is None else clip_card(learning.reward, judged)
+    if card is None:
+        return {}
+    write_json(context.folder / REWARD_CARD, card.model_dump(mode="json"))
+    context.say(
+        f"the reward agrees with {card.accuracy.percent} of {card.pairs:,} held-out pairs;"
+        f" calibration error {card.before.ece}"
+    )
+    gold = {} if card.gold_accuracy is None else {"gold_accuracy": card.gold_accuracy.value}
+    return {
+        "heldout_accuracy": card.accuracy.value,
+        "calibration_error": card.before.ece.value,
+        "temperature": card.temperature.value,
+    } | gold
 
 
 def _values(evidence: EpisodeEvidence, learning: ClipLearning) -> dict[str, Value]:

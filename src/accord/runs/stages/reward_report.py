@@ -20,6 +20,7 @@ from accord.learning.reward import RewardResult, describe
 from accord.learning.rule_heads import rule_answers
 from accord.learning.settings import RewardSettings
 from accord.models.reward_model import RewardModel
+from accord.report.render import REWARD_CARD
 from accord.runs.context import StageContext
 from accord.runs.stage import Value
 from accord.runs.stages.judged import JudgedData
@@ -67,7 +68,7 @@ def report(
         )
         return summary, values, artefacts
     report_card = _card(model, heldout, settings, gold, context)
-    artefacts["card"] = context.folder / "card.json"
+    artefacts["card"] = context.folder / REWARD_CARD
     write_json(artefacts["card"], report_card.model_dump(mode="json"))
     accuracy, on_gold = report_card.accuracy.value, report_card.gold_accuracy
     values["heldout_accuracy"] = accuracy
