@@ -8,6 +8,7 @@ members, T, N as in rollouts.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -196,34 +197,40 @@ class ClipReward:
         kept = aside(len(judged))
         rows = np.flatnonzero(~kept)
         weight_EM = self._bootstrap(len(judged))
-        clips, there = self._scaled(judged.clips_CLI), torch.tensor(judged.there_CL)
-        people = [
-            JudgementParameters(
-                AnnotatorEffects.none(len(judged.annotators)), judged.scales, judged.joint
-            )
-            for _ in range(self.settings.members)
-        ]
+        clips, there = self._scaled(judged.clips_CLI), judged.padding_CL
+        people = self._people(judged)
+        alike = self.settings.members // len(people)
         learned = [one for person in people for one in person.parameters()]
         theirs = torch.optim.Adam(learned, self.settings.annotator_rate) if learned else None
-        total = 0.0
+        rng, total = generator(self.seed, "comparisons", self.trained), 0.0
         for update in range(updates):
-            rng = generator(self.seed, "comparisons", self.trained, update)
             picked = rng.choice(rows, min(self.settings.minibatch, len(rows)), replace=False)
-            columns, packed_R = judged.columns(picked.tolist())
-            score_ER = torch.cat([self._sums(clips[of], there[of]) for of in columns], 1)
-            part = judged.batch.select(picked.tolist())
-            found = self._loss(score_ER[:, packed_R], part, people, weight_EM[:, picked])
-            prior = torch.stack([person.penalty() for person in people]).sum() / len(rows)
-            (found + prior).backward()
-            self.optimizer.step(f"update {update} on {len(judged)} judgements")
+            of_R = judged.clips_of(picked)
+            score_ER = self._sums(clips[of_R], None if there is None else there[of_R])
+            part = judged.batch.select(np.tile(picked, alike))
+            found = self._loss(score_ER, part, people, weight_EM[:, picked])
             if theirs is not None:
+                prior = torch.stack([person.penalty() for person in people]).sum() / len(rows)
+                (found + prior).backward()
                 theirs.step()
                 theirs.zero_grad()
+            else:
+                found.backward()
+            self.optimizer.step(f"update {update} on {len(judged)} judgements")
             total += found.item() / self.settings.members
         check_reward_sign(people)
         self.trained += 1
         self._normalise(judged)
         return {"judgement_nll": total / updates} | self._held_out(judged, kept)
+
+    def _people(self, judged: JudgedClips) -> list[JudgementParameters]:
+        """What annotators and scales are like, by member; of all members together where there is
+        nothing to learn about them."""
+        none = AnnotatorEffects.none(len(judged.annotators))
+        made = partial(JudgementParameters, none, judged.scales, judged.joint)
+        first = made()
+        others = self.settings.members - 1 if any(True for _ in first.parameters()) else 0
+        return [first, *(made() for _ in range(others))]
 
     def _loss(
         self,
@@ -232,13 +239,18 @@ class ClipReward:
         people: Sequence[JudgementParameters],
         weight_EM: Tensor,
     ) -> Tensor:
-        """-log P of what was said, the mean over judgements summed over the members: []."""
+        """-log P of what was said, the mean over judgements summed over the members: []. part: as
+        often, one after the other, as there are members to each of the people."""
+        alike = len(score_ER) // len(people)
         of_T = torch.cat([table.group_M for table in (*part.choices, *part.answers)])
+        blocks = zip(people, score_ER.split(alike), weight_EM.split(alike), strict=True)
         each = []
-        for score_R, person, weight_M in zip(score_ER, people, weight_EM, strict=True):
-            terms = log_likelihood(score_R, part, person.effects(), lapse=self.settings.lapse)
-            each.append(-terms.logp_M * (weight_M[of_T] * terms.weight_M))
-        return torch.stack(each).sum(1).div(weight_EM.shape[1]).sum()
+        for person, score_BR, weight_BM in blocks:
+            terms = log_likelihood(
+                score_BR.flatten(), part, person.effects(), lapse=self.settings.lapse
+            )
+            each.append(-terms.logp_M * (weight_BM.flatten()[of_T] * terms.weight_M))
+        return torch.cat(each).sum() / weight_EM.shape[1]
 
     def _bootstrap(self, judgements: int) -> Tensor:
         """How often each member's bootstrap has each judgement, which does not change when more
@@ -253,8 +265,7 @@ class ClipReward:
         return torch.from_numpy(np.stack(drawn).astype(np.float32))
 
     def _normalise(self, judged: JudgedClips) -> None:
-        columns, _ = judged.columns(range(len(judged)))
-        of_R = np.concatenate(columns)
+        of_R = judged.clips_of(range(len(judged)))
         steps_BI = judged.clips_CLI[of_R][judged.there_CL[of_R]]
         with torch.no_grad():
             raw = self.net(self._scaled(steps_BI)).double().numpy()

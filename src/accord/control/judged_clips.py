@@ -7,7 +7,7 @@ Suffixes: C clips, L steps of the longest, I numbers of an input, M records.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -80,6 +80,11 @@ class JudgedClips:
         found: Mask = np.arange(self.clips_CLI.shape[1]) < self.length_C[:, None]
         return found
 
+    @property
+    def padding_CL(self) -> Tensor | None:
+        """Where there are steps, as 0 and 1; None where all clips are as long."""
+        return None if self.there_CL.all() else torch.tensor(self.there_CL, dtype=torch.float32)
+
     @cached_property
     def batch(self) -> JudgedBatch:
         """A group for each record, whose responses are its clips."""
@@ -101,15 +106,13 @@ class JudgedClips:
         """Choices among clips of different lengths: each step adds to the sum that decides."""
         return sum(len({*self.length_C[list(shown)]}) > 1 for shown in self.options)
 
-    def columns(self, rows: Sequence[int]) -> tuple[list[Index], Tensor]:
-        """(clips of these records by their place there, places in packing order of all of them)."""
-        most = max(len(self.options[row]) for row in rows)
-        found, keys = [], []
-        for place in range(most):
-            here = [n for n, row in enumerate(rows) if len(self.options[row]) > place]
-            found.append(np.array([self.options[rows[n]][place] for n in here]))
-            keys += [(n, place) for n in here]
-        return found, torch.tensor(sorted(range(len(keys)), key=keys.__getitem__))
+    def clips_of(self, rows: Iterable[int]) -> Index:
+        """The clips of these records in packing order, one record's after the other's: [R]."""
+        return np.concatenate([self._options[row] for row in rows])
+
+    @cached_property
+    def _options(self) -> list[Index]:
+        return [np.array(shown) for shown in self.options]
 
     def ordered(self, which: Mask) -> list[tuple[int, int]]:
         """(better, worse) clip of every two that these records order, ratings of one scale by one

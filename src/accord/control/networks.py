@@ -130,6 +130,7 @@ class StackedNet(nn.Module):
         """[B, I], the same rows for all members, or [E, B, I], its own for each -> [E, B]."""
         members = len(self.weights[0])
         h = x_BI if x_BI.ndim == 3 else x_BI.expand(members, *x_BI.shape)
-        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
-            h = nn.functional.leaky_relu(torch.baddbmm(bias, h, weight), self.slope)
-        return torch.baddbmm(self.biases[-1], h, self.weights[-1])[..., 0]
+        *between, (weight_out, bias_out) = zip(self.weights, self.biases, strict=True)
+        for weight, bias in between:
+            h = nn.functional.leaky_relu(torch.baddbmm(bias, h, weight), self.slope, inplace=True)
+        return torch.baddbmm(bias_out, h, weight_out)[..., 0]
