@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import time
 
 import pytest
-from benchmarks import control, soft
+from benchmarks import clip_loop, control, soft
 
 
 def line(steps: int, seconds: float, reached: float | None) -> dict[str, float | None]:
@@ -97,3 +98,49 @@ def test_every_soft_actor_critic_runs(side: str, monkeypatch: pytest.MonkeyPatch
     assert found["steps"] == 150
     assert len(found["returns"]) == (3 if side == "ours" else soft.LOOKS)
     assert all(-2000 < one < 0 for one in found["returns"])
+
+
+def busy(seconds: float) -> None:
+    until = time.process_time() + seconds
+    while time.process_time() < until:
+        pass
+
+
+def test_time_counts_for_the_part_that_took_it() -> None:
+    """What one part calls of another counts for the other alone, also where it fails."""
+    clock = clip_loop.Clock(("inner", "outer", "rest"))
+
+    def fails() -> None:
+        busy(0.1)
+        raise ValueError("no")
+
+    inner = clock.of("inner", fails)
+
+    def calls() -> None:
+        busy(0.2)
+        with pytest.raises(ValueError, match="no"):
+            inner()
+
+    clock.of("outer", calls)()
+    busy(0.3)
+    clock.stop()
+    assert clock.spent["inner"] == pytest.approx(0.1, abs=0.04)
+    assert clock.spent["outer"] == pytest.approx(0.2, abs=0.04)
+    assert clock.spent["rest"] == pytest.approx(0.3, abs=0.04)
+
+
+def test_the_loop_of_clips_says_what_its_reward_costs() -> None:
+    pytest.importorskip("mujoco", reason="mujoco is not installed")
+    small = [
+        "comparisons=12", "steps=2048", "learn.rounds=1", "learn.anew=[]", "learn.keep=last",
+        "learn.reward.anew_steps=0", "learn.reward.first_steps=3", "learn.policy.environments=8",
+        "learn.policy.rollout=64", "learn.policy.minibatch=128",
+    ]  # fmt: skip
+    found = [clip_loop.measured(clip_loop.settings_of(small), seed) for seed in (1, 2)]
+    for one in found:
+        assert sum(one[part] for part in clip_loop.PARTS) == pytest.approx(1)
+        assert all(one[part] > 0 for part in clip_loop.PARTS)
+        assert one["extra_steps"] >= 0
+    told = clip_loop.lines(found)
+    assert told[0].endswith("of the loop's CPU time is for learning the reward")
+    assert told[0].count(".") == 3  # a mean and two ends

@@ -121,10 +121,8 @@ def nll(judged: JudgedClips, weight_M: list[float] | None = None) -> float:
     reward = ClipReward(ClipRewardSettings(members=1, hidden=8), 2, FORM, 3)
     people = [JudgementParameters(AnnotatorEffects.none(2), judged.scales, True)]
     rows = list(range(len(judged)))
-    columns, packed = judged.columns(rows)
-    clips = reward._scaled(judged.clips_CLI)
-    there = torch.tensor(judged.there_CL, dtype=torch.float32)
-    score = torch.cat([reward._sums(clips[of], there[of]) for of in columns], 1)[:, packed]
+    of_R, there = judged.clips_of(rows), torch.tensor(judged.there_CL, dtype=torch.float32)
+    score = reward._sums(reward._scaled(judged.clips_CLI)[of_R], there[of_R])
     weights = torch.tensor([weight_M or [1.0] * len(rows)])
     return reward._loss(score, judged.batch, people, weights).item() * len(rows)
 
@@ -175,6 +173,26 @@ def test_padding_order_and_repetition_do_not_matter(
     assert nll(heavy) == pytest.approx(2 * alone, abs=1e-4)
     drawn = [2.0] * len(judged)
     assert nll(judged, drawn) == pytest.approx(2 * alone, abs=1e-4)
+
+
+@given(st.lists(SAID, min_size=1, max_size=6), st.integers(0, 99))
+@settings(max_examples=25, deadline=None)
+def test_members_together_lose_what_each_loses_alone(
+    said: list[tuple[Judgement, int]], seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    judged, members, lapses = made_of(said, rng), 3, ClipRewardSettings(members=3, hidden=8)
+    reward = ClipReward(lapses, 2, FORM, 3)
+    score_ER = torch.tensor(rng.normal(size=(members, len(judged.clips_CLI))), dtype=torch.float32)
+    weight_EM = torch.tensor(rng.poisson(1.0, (members, len(judged))), dtype=torch.float32)
+    person = JudgementParameters(AnnotatorEffects.none(2), judged.scales, True)
+    rows = list(range(len(judged)))
+    one_by_one = reward._loss(score_ER, judged.batch, [person] * members, weight_EM)
+    several = judged.batch.select(rows * members)
+    together = reward._loss(score_ER, several, [person], weight_EM)
+    assert together.item() == pytest.approx(one_by_one.item(), rel=1e-5, abs=1e-5)
+    for row, shown in enumerate(judged.options):
+        assert judged.clips_of([row]).tolist() == list(shown)
 
 
 # --- records --------------------------------------------------------------------------------------

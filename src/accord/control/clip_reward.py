@@ -207,7 +207,7 @@ class ClipReward:
             picked = rng.choice(rows, min(self.settings.minibatch, len(rows)), replace=False)
             of_R = judged.clips_of(picked)
             score_ER = self._sums(clips[of_R], None if there is None else there[of_R])
-            part = judged.batch.select(np.tile(picked, alike))
+            part = judged.batch.select(picked.tolist() * alike)
             found = self._loss(score_ER, part, people, weight_EM[:, picked])
             if theirs is not None:
                 prior = torch.stack([person.penalty() for person in people]).sum() / len(rows)

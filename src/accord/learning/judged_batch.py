@@ -33,6 +33,11 @@ class _JudgementRows:
     def __len__(self) -> int:
         return self.group_M.numel()
 
+    @cached_property
+    def in_turn(self) -> bool:
+        """Whether the first rows are about the first prompts, one about each."""
+        return bool((self.group_M == torch.arange(len(self))).all())
+
 
 @dataclass(frozen=True)
 class Choices(_JudgementRows):
@@ -119,11 +124,9 @@ class JudgedBatch:
         if times is None and list(prompts) == [*range(len(self.groups))]:
             return self
         wanted_B = torch.tensor(prompts, dtype=torch.long)
-        times_B = (
-            torch.ones_like(wanted_B) if times is None else torch.tensor(times, dtype=torch.long)
-        )
-        found = [_select(table, wanted_B, times_B) for table in self.choices]
-        answered = [_select(table, wanted_B, times_B) for table in self.answers]
+        times_B = None if times is None else torch.tensor(times, dtype=torch.long)
+        found = [_select(table, len(self.groups), wanted_B, times_B) for table in self.choices]
+        answered = [_select(table, len(self.groups), wanted_B, times_B) for table in self.answers]
         return JudgedBatch(
             tuple(self.groups[i] for i in prompts),
             tuple(table for table in found if len(table)),
@@ -239,17 +242,23 @@ def _common(rows: Sequence[tuple[int, Judgement]]) -> dict[str, Tensor]:
     }
 
 
-def _select(table: Rows, wanted_B: Tensor, times_B: Tensor) -> Rows:
+def _select(table: Rows, prompts: int, wanted_B: Tensor, times_B: Tensor | None) -> Rows:
     """The rows of the wanted prompts, those of a prompt as often as it counts, one after the
     other."""
-    group_V = torch.arange(len(wanted_B)).repeat_interleave(times_B)  # V visits of prompts
-    first_V = torch.searchsorted(table.group_M, wanted_B[group_V])
-    rows_V = torch.searchsorted(table.group_M, wanted_B[group_V], right=True) - first_V
-    moved_V = first_V - (rows_V.cumsum(0) - rows_V)  # from a row's new place to the one it has
-    row_M = torch.arange(int(rows_V.sum())) + moved_V.repeat_interleave(rows_V)
+    group_V = torch.arange(len(wanted_B))
+    if times_B is not None:
+        group_V = group_V.repeat_interleave(times_B)  # V visits of prompts
+    if len(table) == prompts and table.in_turn:
+        row_M, group_M = wanted_B[group_V], group_V
+    else:
+        first_V = torch.searchsorted(table.group_M, wanted_B[group_V])
+        rows_V = torch.searchsorted(table.group_M, wanted_B[group_V], right=True) - first_V
+        moved_V = first_V - (rows_V.cumsum(0) - rows_V)  # from a row's new place to the one it has
+        row_M = torch.arange(int(rows_V.sum())) + moved_V.repeat_interleave(rows_V)
+        group_M = group_V.repeat_interleave(rows_V)
     columns = {
         field.name: column[row_M]
         for field in fields(table)
         if isinstance(column := getattr(table, field.name), Tensor)
     }
-    return replace(table, **columns | {"group_M": group_V.repeat_interleave(rows_V)})
+    return replace(table, **columns | {"group_M": group_M})
