@@ -502,4 +502,5 @@ def test_gold_never_comes_after_the_last_of_the_work(house: House) -> None:
         heard.append(at)
     assert heard
     for _ in range(20):
-        assert ann.ask(f"/p/{slug}/work/next").json()["nothing"]["reason"] == "done"
+        said = ann.ask(f"/p/{slug}/work/next").json()
+        assert (said["nothing"]["reason"], said["standing"]["left"]) == ("done", 0)

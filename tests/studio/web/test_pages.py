@@ -43,6 +43,8 @@ def test_every_task_is_served_without_telling_who_wrote_it(
     ]
     for word in ("secret-model", "model-0", "policy-", "producer", "ChatGPT"):
         assert word not in found.text
+    where = found.json()["standing"]
+    assert (where["answers"], where["left"], where["more"]) == (0, 2, False)
 
 
 def test_the_first_owner_needs_the_printed_link(tmp_path) -> None:

@@ -13,6 +13,7 @@ from test_security import HOSTILE
 
 from accord.studio.projects import editing
 from accord.studio.projects.settings import TASKS
+from accord.studio.queue import workload
 from accord.studio.storage.tables import Account, Item, Slot, View
 
 pytestmark = pytest.mark.slow
@@ -52,10 +53,12 @@ def test_who_has_judged_all_sees_what_is_asked_later(served: Any, visit: Any) ->
     page = visit(served, "early")
     page.clock.install()
     open_work(page, served, "thumb")
+    assert page.locator("#standing").inner_text() == "0 of 1 done · 0 min today"
     for key in ["1", "Enter"]:
         page.keyboard.press(key)
     done = page.get_by_role("heading", name="All done")
     done.wait_for()
+    assert page.locator("#standing").inner_text() == "1 of 1 done · 0 min today"
     page.get_by_role("button", name="Look again").focus()
     with page.expect_response(lambda r: r.url.endswith("/work/next")):
         page.clock.fast_forward(15_000)
@@ -65,6 +68,31 @@ def test_who_has_judged_all_sees_what_is_asked_later(served: Any, visit: Any) ->
     assert editing.add_items(served.house.db, served.house.project_id(slug), rows).new == 1
     page.clock.fast_forward(15_000)
     page.get_by_text("Later?").wait_for()
+    assert page.locator("#standing").inner_text() == "1 of 2 done · 0 min today"
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        ("en", "1 done, more than 2 to go · 0 min today"),
+        ("de", "1 erledigt, noch mehr als 2 · heute 0 min"),
+    ],
+)
+def test_of_many_items_it_is_said_that_there_are_more(
+    served: Any, visit: Any, monkeypatch: pytest.MonkeyPatch, language: str, said: str
+) -> None:
+    monkeypatch.setattr(workload, "MOST_COUNTED", 2)
+    served.slugs["thumb"] = served.house.project("thumb", 4)
+    person(served, "many", "thumb")
+    with served.house.db.write() as session:
+        change = update(Account).where(Account.name == "many").values(language=language)
+        session.execute(change)
+    page = visit(served, "many")
+    open_work(page, served, "thumb")
+    for key in ["1", "Enter"]:
+        page.keyboard.press(key)
+    sent(page)
+    assert page.locator("#standing").inner_text() == said
 
 
 def test_drafts_outlive_a_closed_tab_here_and_elsewhere(everything: Any, visit: Any) -> None:

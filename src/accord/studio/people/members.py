@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal, get_args
 
-from sqlalchemy import Text, bindparam, cast, func, select
+from sqlalchemy import Select, Text, bindparam, cast, func, select
 from sqlalchemy.orm import Session
 
 from accord.studio.errors import FieldError, NotAllowed, NotHere
@@ -67,15 +67,15 @@ PERSON = (
 )  # fmt: skip
 """The columns of a `Person`: statements of every request are built once, with their parameters left
 open."""
-_ENTER = (
+_LOOK = (
     select(*PERSON)
     .join(Account, Account.id == Membership.account_id)
     .join(Project, Project.id == Membership.project_id)
     .where(
         Membership.project_id == bindparam("project"), Membership.account_id == bindparam("account")
     )
-    .with_for_update(of=Membership, key_share=True)
 )
+_ENTER = _LOOK.with_for_update(of=Membership, key_share=True)
 
 
 def enter(session: Session, project_id: int, account_id: int) -> Person:
@@ -83,7 +83,16 @@ def enter(session: Session, project_id: int, account_id: int) -> Person:
 
     Raises NotHere, or NotAllowed for who was removed or only looks on.
     """
-    row = session.execute(_ENTER, {"project": project_id, "account": account_id}).one_or_none()
+    return _person(session, _ENTER, project_id, account_id)
+
+
+def look(session: Session, project_id: int, account_id: int) -> Person:
+    """The same without a lock, for who only reads; raises as `enter` does."""
+    return _person(session, _LOOK, project_id, account_id)
+
+
+def _person(session: Session, query: Select[Any], project_id: int, account_id: int) -> Person:
+    row = session.execute(query, {"project": project_id, "account": account_id}).one_or_none()
     if row is None:
         raise NotHere(
             "there is no such project, or you do not belong to it",

@@ -344,7 +344,10 @@ function nothing({ reason, retry_at: at, why }) {
   say(t(`work.nothing.${reason}`));
 }
 
-function standing({ answers, seconds_today: seconds }) { $("standing").textContent = t("work.standing", { answers, minutes: Math.round(seconds / 60) }); }
+function standing({ answers: done, left, more, seconds_today: seconds }) {
+  const minutes = Math.round(seconds / 60);
+  $("standing").textContent = more ? t("work.standing_more", { done, left, minutes }) : t("work.standing", { done, total: done + left, minutes });
+}
 
 // --- while it is open --------------------------------------------------------------------------------------------------
 async function beat() {

@@ -6,12 +6,12 @@ import logging
 import mimetypes
 import secrets
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.responses import FileResponse, JSONResponse, Response
 
@@ -19,7 +19,7 @@ from accord.studio.bodies import read
 from accord.studio.errors import AnswerError
 from accord.studio.people import members, self_service, wellbeing
 from accord.studio.projects import listing
-from accord.studio.queue import assigning
+from accord.studio.queue import assigning, workload
 from accord.studio.queue.assigning import SKIP_REASONS, Nothing
 from accord.studio.queue.bodies import (
     PageClaims,
@@ -31,7 +31,7 @@ from accord.studio.queue.bodies import (
     PageTurn,
     PageUndo,
 )
-from accord.studio.storage.tables import Account, Answer, Question, View
+from accord.studio.storage.tables import Account, Question, View
 from accord.studio.tasks import blinding, helping, presenting
 from accord.studio.tasks.chat import ChatError
 from accord.studio.tasks.clips import clip_file, clip_headers
@@ -129,12 +129,17 @@ def next_item(studio: StudioDep, access: Worker) -> Any:
     served = own_cap or assigning.next_view(
         studio.db, access.project.id, access.me.id, present=blinding.note_masks
     )
-    standing = _standing(studio, access)
+    where = workload.workload(studio.db, access.project.id, access.me.id)
     if isinstance(served, Nothing):
         why = access.member.reason if access.member is not None else None
-        return {"nothing": {**asdict(served), "why": why}, "standing": standing}
+        if served.reason in (
+            "done",
+            "not_qualified",
+        ):  # known answers are left that nobody asks for
+            where = replace(where, left=0, more=False)
+        return {"nothing": {**asdict(served), "why": why}, "standing": asdict(where)}
     shown = presenting.screen(served, access.settings, f"/p/{access.project.slug}/work/clips")
-    return {"item": shown, "standing": standing, "now": studio.db.now()}
+    return {"item": shown, "standing": asdict(where), "now": studio.db.now()}
 
 
 def _own_cap(studio: Studio, access: ProjectAccess) -> Nothing | None:
@@ -148,26 +153,6 @@ def _own_cap(studio: Studio, access: ProjectAccess) -> Nothing | None:
             "Your own minutes for today are used up.",
             wellbeing.day_start(account, studio.db.now()) + 86400,
         )
-
-
-def _standing(studio: Studio, access: ProjectAccess) -> dict[str, Any]:
-    """What the annotator did here: answers so far, active minutes of today."""
-    with studio.db.read() as session:
-        mine = select(func.count()).where(
-            Answer.project_id == access.project.id,
-            Answer.account_id == access.me.id,
-            Answer.state == "live",
-        )
-        account = session.get_one(Account, access.me.id)
-        today = select(func.coalesce(func.sum(View.active_seconds), 0.0)).where(
-            View.project_id == access.project.id,
-            View.account_id == access.me.id,
-            View.served_at >= wellbeing.day_start(account, studio.db.now()),
-        )
-        return {
-            "answers": session.scalar(mine) or 0,
-            "seconds_today": float(session.scalar(today) or 0.0),
-        }
 
 
 @router.get("/work/guideline")
