@@ -329,6 +329,19 @@ def test_a_dry_run_says_what_people_are_asked(tmp_path: Path) -> None:
     assert "may be stopped at a moment, from which the policy goes on and asks again" in told
 
 
+def test_a_picture_that_is_none_is_refused_before_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    stage = SMALL | {"kind": "learn_from_clips", "people": "studio", "horizon": "floor"}
+    recipe = tmp_path / "small.yaml"
+    for name, said in (("Shown", "who sees frames"), ("Nowhere", "renders uint8 [0, 0, 3]")):
+        stage |= {"environment": f"user_environments:{name}-v0"}
+        recipe.write_text(yaml.safe_dump({"name": "small", "seed": 3, "stages": {"learn": stage}}))
+        done = CliRunner().invoke(main, ["run", str(recipe), "--dry-run"])
+        assert (done.exit_code, said in done.output) == (0 if name == "Shown" else 2, True)
+
+
 def people_said(hearing: Hearing) -> list[Feedback]:
     return [Feedback.model_validate(row) for row in hearing.log.rows]
 

@@ -120,9 +120,28 @@ class Misdrawn(Shown):
         return np.zeros((4, 4))
 
 
+class Growing(Shown):
+    """Every picture is larger than the one before."""
+
+    def render(self) -> Any:
+        return np.zeros((50 + self.steps, 50, 3), dtype=np.uint8)
+
+
+class Nowhere(Shown):
+    def render(self) -> Any:
+        return np.zeros((0, 0, 3), dtype=np.uint8)
+
+
+class Fickle(Shown):
+    """Draws its chances where no seed reaches."""
+
+    def step(self, action: Any) -> Any:
+        return super().step(action + np.random.default_rng().normal(0, 0.1, 1))
+
+
 MADE: tuple[type[gymnasium.Env[Any, Any]], ...] = (
     Walk, Breaking, Singular, Blind, Unpaid, Worded, Unbounded, Narrow, Praised, Leaving, Short, Hanging, Walled, Shown,
-    Misdrawn,
+    Misdrawn, Growing, Nowhere, Fickle,
 )  # fmt: skip
 gymnasium.register("Endless-v0", Walk)
 for one in MADE:

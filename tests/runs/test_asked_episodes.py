@@ -248,14 +248,40 @@ def test_what_cannot_be_asked_is_told(run: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(run, copy)
     config = copy / STAGE / "config.yaml"
-    whole = config.read_text(encoding="utf-8")
-    config.write_text(whole.replace("accord:Hopper", "walk:Walk-v0"))
-    frames = verdict(copy, "--ask", 5)
-    assert frames.exit_code == 2
-    assert "walk:Walk-v0 is seen by its frames alone" in frames.output
-    assert "people: studio" in frames.output
-    config.write_text(whole)
     (copy / STAGE / "watched/000000000000.safetensors").unlink()
     assert "000000000000.safetensors is missing" in verdict(copy, "--ask", 5).output
     config.unlink()
     assert "config.yaml is missing" in verdict(copy, "--ask", 5).output
+
+
+SEEN = SMALL | {"environment": "user_environments:Shown-v0", "episode_steps": 30, "evaluation": 4}
+"""Of a user's own environment, which is seen by frames."""
+
+
+def test_episodes_seen_by_frames_are_asked_about_and_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "control"))
+    made = run_of(tmp_path / "shown", **SEEN)
+    film = json.loads((made / STAGE / "poses.json").read_text())["policy"]
+    assert TypeAdapter(Drawing).validate_python(film)
+    kept = WatchedFolder(made / STAGE / "watched")
+    last = kept.read(kept.points[-1])
+    assert film["count"] == len(last.done(0)) + 1
+    assert verdict(made, "--ask", 4).exit_code == 0
+    for row in rows_of(made / "ask.jsonl"):
+        mine, theirs = (option["drawing"] for option in row["options"])
+        assert (mine["kind"], theirs["kind"]) == ("frames", "frames")
+        for option in row["options"]:  # a picture before each step, and after the last
+            assert option["drawing"]["count"] == option["content"]["stop"] + 1
+
+
+def test_a_run_of_what_renders_nothing_ends_without_a_film(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "control"))
+    made = run_of(tmp_path / "unseen", **SEEN | {"environment": "user_environments:Walk-v0"})
+    assert not (made / STAGE / "poses.json").exists()
+    asked = verdict(made, "--ask", 4)
+    assert asked.exit_code == 2
+    assert "Walk-v0 cannot be shown: it has no poses and no render_mode" in asked.output

@@ -11,7 +11,7 @@ import numpy as np
 from accord.control.environments import ActionForm, EnvironmentBatch, Stepped, check_finite
 from accord.control.extra import needed
 from accord.control.hanging import HangsError, TimeLimit
-from accord.control.poses import FRAME_SECONDS, Frame, small
+from accord.control.poses import FRAME_SECONDS, PIXELS, Frame, small
 from accord.errors import AccordError, ConfigError, RunError
 from accord.seeds import derive_seed
 from accord.statistics.intervals import Array, Index
@@ -38,13 +38,17 @@ class GymBatch:
         patience: float = PATIENCE,
         rendered: bool = False,
         absorb: bool = False,
+        first: int = 0,
     ) -> None:
         """patience: seconds that a step, a reset or the making of one may take; rendered: `frames`
         will be asked for; absorb: an episode that the task ended stays where it ended, is paid
-        nothing and is over when its time is. Raises ConfigError where that time is not known."""
+        nothing and is over when its time is; first: the number of the first environment, by which
+        it begins: one alone can begin as the third of many did. Raises ConfigError where that time
+        is not known."""
         self._gym = needed("gymnasium", name)
         self.name, self.count = name, count
-        self._limit = TimeLimit(patience)
+        self._first, self._limit = first, TimeLimit(patience)
+        self._size: tuple[int, ...] | None = None  # of its pictures
         self.physics = f"gymnasium {self._gym.__version__}"
         self._environments = [self._made(limit, rendered) for _ in range(count)]
         spec = self._environments[0].spec
@@ -69,7 +73,7 @@ class GymBatch:
         seed = int(rng.integers(2**62))
         for row in rows_R.tolist():
             # Gymnasium's seeds have 32 bits.
-            own = derive_seed(seed, "reset", row) % 2**32
+            own = derive_seed(seed, "reset", self._first + row) % 2**32
             with self._own("reset"):
                 seen, _ = self._environments[row].reset(seed=own)
                 self._seen_NO[row] = self._flat(seen)
@@ -111,12 +115,21 @@ class GymBatch:
         return 1 / float(fps) if fps else FRAME_SECONDS
 
     def frames(self) -> list[Frame]:
-        """A picture of each. Raises ConfigError where one renders none."""
+        """A picture of each, all of one size. Raises ConfigError where one renders none, or
+        another size than before: a clip is one film."""
         pictures = []
         for environment in self._environments:
             with self._own("render"):
                 picture = environment.render()
             pictures.append(small(picture, self.name))
+            size = pictures[-1].shape
+            if self._size not in (None, size):
+                raise ConfigError(
+                    f"{self.name} renders pictures of different sizes: {_pixels(size)} after"
+                    f" {_pixels(self._size)}, brought to at most {PIXELS} a side",
+                    "let render() return pictures of one size",
+                )
+            self._size = size
         return pictures
 
     def _own(self, what: str) -> _EnvironmentsOwn:
@@ -194,6 +207,10 @@ def flat(gym: Any, space: Any, seen: Any) -> Array:
     if seen_O.size != np.prod(space.shape):
         raise ValueError(f"it observed {seen_O.size} numbers; its observation_space says {space}")
     return seen_O
+
+
+def _pixels(size: Sequence[int] | None) -> str:
+    return " × ".join(str(pixels) for pixels in (size or ())[:2])
 
 
 def _paid(reward: Any) -> float:

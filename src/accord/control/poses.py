@@ -21,7 +21,7 @@ from accord.control.extra import needed
 from accord.control.mujoco_batch import MujocoBatch
 from accord.errors import ConfigError, DataError
 from accord.statistics.intervals import Array
-from accord.studio.tasks.drawings import LONGEST
+from accord.studio.tasks.drawings import HEAVIEST, LONGEST
 
 PER_SECOND, JUDGED = 25, 60
 """Poses kept of a second, at most: on pages, and where people judge them, slowly. Fewer of what is
@@ -83,7 +83,8 @@ def movement(
     if task is None:
         raise DataError(
             f"{environments.name} has no poses: it is no planar robot and no classic task",
-            "it is seen by frames alone, which an episode does not keep: render while it is walked",
+            "it is seen by frames alone, which an episode does not keep: a run's own page shows the"
+            " policy at its end (accord report RUN)",
         )
     drawn = _drawn(task.ends(observation_TO), task.radius_L, task.seconds, per_second)
     return {"kind": "poses"} | drawn | {"view": task.view}
@@ -93,7 +94,7 @@ def small(frame: Any, name: str) -> Frame:
     """A picture that an environment rendered, of at most PIXELS a side. Raises ConfigError for what
     is no picture."""
     picture = np.asarray(frame)
-    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
+    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or not picture.size:
         kind = "nothing" if frame is None else f"{picture.dtype} {list(picture.shape)}"
         raise ConfigError(
             f"{name} renders {kind}, not a picture",
@@ -105,26 +106,68 @@ def small(frame: Any, name: str) -> Frame:
 
 def frame_drawing(frames_T: Sequence[Frame], seconds: float) -> dict[str, Any]:
     """Frames of a clip on one sheet, as the studio draws them."""
+    strip = FilmStrip(seconds)
+    for frame in frames_T:
+        strip.add(frame)
+    return strip.drawing()
+
+
+class FilmStrip:
+    """Frames of a clip of any length, of which no more are kept than are shown: PER_SECOND, fewer
+    of what is longer, or heavier, than the studio takes."""
+
+    def __init__(self, seconds: float) -> None:
+        """seconds: between two frames."""
+        self._seconds, self._every = seconds, max(1, round(1 / (PER_SECOND * seconds)))
+        self._kept: list[Frame] = []
+        self._given = 0
+
+    def add(self, frame: Frame) -> None:
+        """The next frame; all are of one size."""
+        if self._given % self._every == 0:
+            if len(self._kept) == LONGEST:
+                self._halve()
+            if self._given % self._every == 0:
+                self._kept.append(frame)
+        self._given += 1
+
+    def drawing(self) -> dict[str, Any]:
+        """What was added, on one sheet. Raises ConfigError where a sheet cannot be written."""
+        sheet = _sheet(self._kept)
+        while len(sheet) > HEAVIEST and len(self._kept) > 1:
+            self._halve()
+            sheet = _sheet(self._kept)
+        height, width = self._kept[0].shape[:2]
+        return {
+            "kind": "frames",
+            "dt": round(self._every * self._seconds, 5),
+            "every": self._every,
+            "sheet": sheet,
+            "type": "image/webp",
+            "width": width,
+            "height": height,
+            "columns": _columns(len(self._kept)),
+            "count": len(self._kept),
+        }
+
+    def _halve(self) -> None:
+        self._kept, self._every = self._kept[::2], 2 * self._every
+
+
+def _columns(count: int) -> int:
+    return int(np.ceil(np.sqrt(count)))
+
+
+def _sheet(frames_F: Sequence[Frame]) -> str:
+    """Frames row by row as a WebP, in base64."""
     image = needed("PIL.Image", "clips as frames")
-    every = max(1, round(1 / (PER_SECOND * seconds)))
-    kept = frames_T[::every]
-    height, width = kept[0].shape[:2]
-    columns = int(np.ceil(np.sqrt(len(kept))))
-    rows = -(-len(kept) // columns)
+    height, width = frames_F[0].shape[:2]
+    columns = _columns(len(frames_F))
+    rows = -(-len(frames_F) // columns)
     sheet = np.zeros((rows * height, columns * width, 3), dtype=np.uint8)
-    for number, frame in enumerate(kept):
+    for number, frame in enumerate(frames_F):
         y, x = divmod(number, columns)
         sheet[y * height : (y + 1) * height, x * width : (x + 1) * width] = frame
     written = io.BytesIO()
     image.fromarray(sheet).save(written, "WEBP", quality=60, method=2)
-    return {
-        "kind": "frames",
-        "dt": round(every * seconds, 5),
-        "every": every,
-        "sheet": base64.b64encode(written.getvalue()).decode(),
-        "type": "image/webp",
-        "width": width,
-        "height": height,
-        "columns": columns,
-        "count": len(kept),
-    }
+    return base64.b64encode(written.getvalue()).decode()

@@ -44,6 +44,11 @@ class KeptEpisodes:
         return self.arrays["gold"]
 
     @property
+    def seed(self) -> int:
+        """Of the episodes' starts, as `evaluation.watch` takes it."""
+        return int(self.arrays["seed"][0])
+
+    @property
     def measured(self) -> dict[str, Array]:
         """What the task counts, by name: [N] each."""
         return {
@@ -63,7 +68,7 @@ class KeptEpisodes:
         """Episode n as a whole. Its name is a hash of what was seen and done: the same for two
         that are the same, another in another run, and silent on whose it is."""
         steps, total = self._steps(n), hashlib.sha256()
-        for rows_TA in (self._seen(n), self.arrays["action"][:steps, n]):
+        for rows_TA in (self.seen(n), self.done(n)):
             total.update(np.ascontiguousarray(rows_TA).tobytes())
         return Clip(episode=total.hexdigest()[:24], start=0, stop=steps)
 
@@ -74,12 +79,17 @@ class KeptEpisodes:
         positions_TQ = None
         if "positions" in self.arrays:
             positions_TQ = self.arrays["positions"][: self._steps(n), n]
-        return movement(environments, self._seen(n), positions_TQ, per_second)
+        return movement(environments, self.seen(n), positions_TQ, per_second)
 
     def _steps(self, n: int) -> int:
         return int(self.arrays["alive"][:, n].sum())
 
-    def _seen(self, n: int) -> Array:
+    def done(self, n: int) -> Array:
+        """The action of each step: [T, A]."""
+        action_TA: Array = self.arrays["action"][: self._steps(n), n]
+        return action_TA
+
+    def seen(self, n: int) -> Array:
         """Observations before each step, and after the last: [T + 1, O]."""
         steps = self._steps(n)
         then_TO = self.arrays["next"][steps - 1 : steps, n]
@@ -98,9 +108,9 @@ class WatchedFolder:
         """Steps of the environments at each."""
         return sorted(int(path.stem) for path in self.folder.glob("*.safetensors"))
 
-    def keep(self, step: int, seen: WatchedEpisodes) -> None:
-        """Keep what was seen after so many steps; those of the first point are a new beginning,
-        and what an earlier try left goes."""
+    def keep(self, step: int, seen: WatchedEpisodes, seed: int) -> None:
+        """Keep what was seen after so many steps, begun by this seed; those of the first point are
+        a new beginning, and what an earlier try left goes."""
         if step == 0:
             for old in self.folder.glob("*.safetensors"):
                 old.unlink()
@@ -110,6 +120,7 @@ class WatchedFolder:
             "next": seen.steps.next_TNO.astype(np.float32),
             "alive": seen.alive_TN,
             "gold": seen.gold_N,
+            "seed": np.array([seed], dtype=np.uint64),
         }
         arrays |= {f"{MEASURED}{name}": row for name, row in seen.measured.items()}
         if seen.positions_TNQ is not None:

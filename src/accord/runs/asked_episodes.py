@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import yaml
 
-from accord.errors import ConfigError, DataError
+from accord.errors import DataError
 from accord.examine import asked
 from accord.feedback.messages import plain, to_json
 from accord.report.render import EPISODES
@@ -21,16 +21,19 @@ from accord.validation import read_text, validated
 
 if TYPE_CHECKING:
     from accord.control.environments import EnvironmentBatch
+    from accord.control.refilming import Refilming
     from accord.control.watched import KeptEpisodes
     from accord.examine.episodes import EpisodeEvidence
 
 
 @dataclass(frozen=True)
 class AskedEpisodes(AskedArm):
-    """before, after: what evaluations saw of the untrained policy, and of the one at the end."""
+    """before, after: what evaluations saw of the untrained policy, and of the one at the end;
+    refilming: where these are seen by frames alone."""
 
     unit: ClassVar[asked.Unit] = "episode"
     environments: EnvironmentBatch
+    refilming: Refilming | None
     before: KeptEpisodes
     after: KeptEpisodes
 
@@ -39,16 +42,21 @@ class AskedEpisodes(AskedArm):
         mine, theirs = (
             {
                 "content": to_json(kept.clip(place)),
-                "drawing": kept.drawing(place, self.environments),
+                "drawing": self._drawing(kept, place),
             }
             for kept in (self.after, self.before)
         )
         return mine, theirs
 
+    def _drawing(self, kept: KeptEpisodes, place: int) -> dict[str, Any]:
+        if self.refilming is not None:
+            return self.refilming.drawing(kept, place)
+        return kept.drawing(place, self.environments)
+
 
 def asked_episodes(run_dir: Path, acts: Mapping[str, EpisodeEvidence]) -> list[AskedEpisodes]:
     """Of the policies of a run whose evidence `read_episodes` found. Raises ConfigError where what
-    was done cannot be drawn, DataError where it is not there."""
+    was done cannot be shown, DataError where it is not there."""
     files = sorted((run_dir / "stages").glob(f"*/{EPISODES}"))
     return [
         _arm(run_dir, file.parent, name, evidence)
@@ -58,22 +66,21 @@ def asked_episodes(run_dir: Path, acts: Mapping[str, EpisodeEvidence]) -> list[A
 
 def _arm(run_dir: Path, stage: Path, name: str, evidence: EpisodeEvidence) -> AskedEpisodes:
     from accord.control.asked_kinds import QUESTIONS
+    from accord.control.gym_batch import known_limit
     from accord.control.making import make
     from accord.control.poses import has_poses
+    from accord.control.refilming import Refilming
     from accord.control.watched import WatchedFolder
 
     place = stage / "config.yaml"
     if not place.is_file():
         raise DataError(f"{place} is missing", "copy the run again, whole")
     config = validated(LearnFromClipsConfig, yaml.safe_load(read_text(place)), str(place))
-    if not has_poses(config.environment):
-        raise ConfigError(
-            f"{config.environment} is seen by its frames alone, which evaluations do not keep",
-            "let people judge its clips while it learns (people: studio), look at its episodes on"
-            f" the page (accord report {run_dir}), and require what was meant: --require"
-            " 'learn.NAME >= …', of what --measures lists",
-        )
     environments = make(config.environment, 1, config.episode_steps, patience=config.patience)
+    refilming = None
+    if not has_poses(config.environment):
+        limit = config.episode_steps or known_limit(environments)
+        refilming = Refilming(config.environment, limit, config.patience)
     watched = WatchedFolder(stage / WATCHED)
     before, after = (watched.read(evidence.points[at].step) for at in (0, -1))
     places = range(len(after.gold_N))
@@ -86,6 +93,7 @@ def _arm(run_dir: Path, stage: Path, name: str, evidence: EpisodeEvidence) -> As
         theirs,
         _stand_ins(config, stage, environments, before, after),
         environments,
+        refilming,
         before,
         after,
     )

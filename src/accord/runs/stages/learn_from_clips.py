@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from accord.control.settings import ClipLearningSettings
-from accord.errors import ConfigError
+from accord.errors import AccordError, ConfigError
 from accord.feedback.messages import Clip
 from accord.files import write_json
 from accord.report.render import EPISODES, POSES, REWARD_CARD
@@ -26,6 +26,7 @@ from accord.validation import Settings
 if TYPE_CHECKING:
     from accord.control.asked_kinds import AskedKind
     from accord.control.clip_learning import ClipLearning
+    from accord.control.environments import EnvironmentBatch
     from accord.control.people import ClipJudges
     from accord.control.rollouts import Act
     from accord.control.watched import WatchedFolder
@@ -133,6 +134,8 @@ class LearnFromClips(Stage):
         environment = make(
             config.environment, 1, config.episode_steps, False, config.patience, shown, absorb
         )
+        if shown:
+            _try_picture(environment)
         if (config.elsewhere or config.elsewhere_first) and not environment.starts:
             raise ConfigError(
                 f"{config.environment} has no other starts",
@@ -194,6 +197,19 @@ class LearnFromClips(Stage):
             learning.run(session, points.evaluate)
         scores = [points.scores(step, learning) for step in points.watched.points]
         return _result(config, context, learning, points, scores)
+
+
+def _try_picture(environment: EnvironmentBatch) -> None:
+    """Raise ConfigError where an environment renders nothing that people could judge."""
+    import numpy as np
+
+    from accord.control.gym_batch import GymBatch
+    from accord.control.poses import frame_drawing
+    from accord.seeds import generator
+
+    assert isinstance(environment, GymBatch)  # what has no poses is Gymnasium's
+    environment.reset(np.array([0]), generator(0, "picture"))
+    frame_drawing(environment.frames(), environment.frame_seconds)
 
 
 def _asked(config: LearnFromClipsConfig, seen_as: str) -> list[str]:
@@ -311,7 +327,7 @@ class _Points:
             seed,
             patience=config.patience,
         )
-        self.watched.keep(step, seen)
+        self.watched.keep(step, seen, seed)
         measured = ", ".join(f"{name} {row.mean():.2f}" for name, row in seen.measured.items())
         self.context.say(f"{step:,} steps: gold {seen.gold_N.mean():.1f}, {measured} an episode")
 
@@ -399,15 +415,22 @@ def _values(evidence: EpisodeEvidence, learning: ClipLearning) -> dict[str, Valu
 def _draw(
     config: LearnFromClipsConfig, context: StageContext, learning: ClipLearning, points: _Points
 ) -> None:
-    """Poses of the policy at the end, and of clips as they were judged; nothing where what was done
-    cannot be drawn."""
+    """The policy at the end, and clips as they were judged where there are poses of them. What
+    cannot be shown costs the run nothing but its film."""
     from accord.control.asked_kinds import said_of
     from accord.control.poses import PER_SECOND, has_poses, pose_drawing
+    from accord.control.refilming import Refilming
 
     batch = learning.environments
-    if not has_poses(batch.name):
-        return
     last = points.watched.read(points.watched.points[-1])
+    if not has_poses(batch.name):
+        try:
+            filmed = Refilming(batch.name, points.limit, config.patience).drawing(last, 0)
+        except AccordError as error:
+            context.say(f"the page shows no film of the policy: {error}")
+            return
+        write_json(context.folder / POSES, {"policy": filmed, "judged": []})
+        return
     shown: dict[str, Any] = {"policy": last.drawing(0, batch, PER_SECOND), "judged": []}
     for record in learning.records[-SHOWN:]:
         clips = []
