@@ -112,7 +112,9 @@ def test_people_teach_a_policy_through_the_api_while_it_learns(tmp_path: Path) -
         # Six first; then not more than one round of three behind.
         assert waited == [(0, 6), (4, 6), (6, 9)]
         assert "3 comparisons asked, of rollout 5" in said
-        assert said[-1] == "2 comparisons were never given"
+        assert said[-1] == "never given, and asked no more: 2 of 12 comparisons"
+        late = Client(there.url, boss.make_bot("robots", "late")["token"])
+        assert late.next_item("robots")["reason"] == "done"
         records = learner.records
         arms = [record.meta["selected_by"] for record in records]
         assert (arms[:6], set(arms[6:])) == (["random"] * 6, {"random", "active"})
@@ -423,6 +425,9 @@ class Bystander:
     def tell(self, learned: RewardLearned) -> None:
         self.told.append(learned)
 
+    def close(self) -> None:
+        return None
+
 
 def test_an_environment_without_poses_is_seen_by_its_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
@@ -485,11 +490,11 @@ def test_nothing_judged_is_lost_when_trainer_and_studio_are_killed(tmp_path: Pat
     on, and nobody is asked twice."""
     place = tmp_path / "studio.db"
     stage = SMALL | {"kind": "learn_from_clips", "people": "studio", "ahead": 0}
-    stage["studio"] = {"database": str(place), "project": "robots", "every_seconds": 0.3}
+    stage["studio"] = {"database": str(place), "every_seconds": 0.3}  # the run names the project
     stage["checkpoints"] = {"every_steps": 1}
     recipe = tmp_path / "small.yaml"
     recipe.write_text(yaml.safe_dump({"name": "small", "seed": 3, "stages": {"learn": stage}}))
-    folder = tmp_path / "run"
+    folder = tmp_path / "robots"
 
     def train(*how: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "accord.cli", "run", *how]

@@ -73,16 +73,21 @@ class Hearing:
         return max(1, round(reward.round_steps * share))
 
     def last_words(self) -> None:
-        """What came after the last rollout is kept, and said to teach nothing any more."""
+        """What came after the last rollout is kept, and said to teach nothing any more; what nobody
+        answered is asked no more."""
         now = self.people.settled()
         self._keep(now)
         if self.fresh:
-            self.say(f"{self.fresh:,} judgements came after the policy's last step: kept, not used")
+            self.say(f"judged after the policy's last step, kept and not used: {self.fresh:,}")
         if left := now.asked - now.settled:
-            self.say(f"{left:,} {self._answers} were never given")
+            self.say(f"never given, and asked no more: {left:,} of {now.asked:,} {self._answers}")
         again = self.people.corrections() if self.people.goes_on else Settled(0, 0)
         if left := again.asked - again.settled:
-            self.say(f"{left:,} questions about what followed a stop were never answered")
+            self.say(
+                "about what followed a stop, never answered and asked no more:"
+                f" {left:,} of {again.asked:,}"
+            )
+        self.people.close()
 
     @property
     def answered(self) -> int:

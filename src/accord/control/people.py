@@ -107,6 +107,9 @@ class ClipJudges(Protocol):
     def tell(self, learned: RewardLearned) -> None:
         """The reward learned from what was heard."""
 
+    def close(self) -> None:
+        """Nothing is learned any more: what is open is asked of nobody."""
+
 
 def clip_key(clip: Clip) -> str:
     """Names a clip among the drawings."""
@@ -187,6 +190,16 @@ class StudioJudges:
 
     def tell(self, learned: RewardLearned) -> None:
         training.note_learned(self.db, self.project, learned)
+
+    def close(self) -> None:
+        """What is on a screen can still be sent, and is kept."""
+        ours = {number for mark in ("rollout", STOP) for number, _ in self._items(mark)}
+        query = select(Item.id, Item.key).where(
+            Item.project_id == self.project, Item.state == "active"
+        )
+        with self.db.read() as session:
+            keys = [key for number, key in session.execute(query) if number in ours]
+        editing.pause_items(self.db, self.project, keys, True)
 
     def _items(self, marked: str) -> list[tuple[int, dict[str, Any]]]:
         """Items of ours, and their meta, in which this stands."""

@@ -50,8 +50,11 @@ class StudioPlace(Settings):
         min_length=1,
         description="The studio's database, made where it is not there: a file, or postgresql://….",
     )
-    project: str = Field(
-        "clips", min_length=1, max_length=120, description="Name of the project that is opened."
+    project: str | None = Field(
+        None,
+        min_length=1,
+        max_length=120,
+        description="Name of the project that is opened; null: the run's own.",
     )
     stops: bool = Field(
         False,
@@ -252,9 +255,8 @@ def _people(config: LearnFromClipsConfig, context: StageContext) -> Iterator[Cli
     with closing(open_database(config.studio.database)) as db:
         file = context.folder / STUDIO
         told = config.studio
-        project, slug = open_project(
-            db, place, file, told.project, config.wording, config.asks, told.stops
-        )
+        name = told.project or context.run_dir.name[:120]
+        project, slug = open_project(db, place, file, name, config.wording, config.asks, told.stops)
         context.say(
             f"people judge in the project {slug}: accord studio --database {place}, then /p/{slug}"
         )
