@@ -110,7 +110,9 @@ def cinema(films: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory, em
                 for n in range(count)
             ]
             scales = {"attributes": [{"name": "overall"}]} if task == "rating" else {}
-            served.slugs[task] = house.project(task, rows=[{"options": shown}], name=task, **scales)
+            served.slugs[task] = house.project(
+                task, rows=[{"options": shown}], name=task, overlap=2, **scales
+            )
         yield served
     house.db.close()
 
@@ -313,6 +315,15 @@ def test_films_on_a_phone(cinema: Served, visit: Any) -> None:
     page.locator("#send").tap()
     sent(page)
     assert stored(cinema, "walker")[0].records[0]["meta"]["input"] == "touch"
+
+
+def test_four_clips_stand_beside_each_other_on_a_phone(cinema: Served, visit: Any) -> None:
+    """They play together: all must be seen at once."""
+    small = {"viewport": {"width": 375, "height": 800}, "has_touch": True, "is_mobile": True}
+    page = begin(cinema, visit, "small", "ranking", **small)
+    boxes = [card.bounding_box() for card in page.locator(".option").all()]
+    assert len({box["x"] for box in boxes}) == len({box["y"] for box in boxes}) == 2
+    assert page.evaluate("document.documentElement.scrollWidth") == 375
 
 
 def test_poses_play_in_step_and_are_judged_by_keyboard(cinema: Served, visit: Any) -> None:
