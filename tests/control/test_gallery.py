@@ -18,7 +18,12 @@ from accord.control.gallery.world import END, GalleryWorld, sure
 from accord.control.gallery.worlds import WORLDS
 from accord.control.tabular.mdp import optimal_q
 from accord.errors import DataError
-from accord.examine.episodes import PointScores, decide_episodes, measure_comparisons
+from accord.examine.episodes import (
+    PointScores,
+    decide_episodes,
+    measure_comparisons,
+    measure_episodes,
+)
 from accord.runs.zoo.acting import ACTING, DECEIVED, GAMED, ActingKind
 from accord.statistics.intervals import Array
 
@@ -185,6 +190,20 @@ def test_a_policy_that_lost_both_is_collapsed() -> None:
     assert decide_episodes(found, "policy").outcome == "collapsed"
     with pytest.raises(ValueError, match="one answer for each pair"):
         measure_comparisons("here", before, after, taken[:-1])
+
+
+def test_where_all_episodes_are_paid_alike_gold_is_silent_and_people_are_named() -> None:
+    """As in an environment whose reward is to be learned from people."""
+    rng = np.random.default_rng(0)
+    proxies, paid = [rng.normal(5 * n, 1, 60) for n in (0, 1)], np.full(60, 2.5)
+    alike = [PointScores(n, paid, proxy, {}) for n, proxy in enumerate(proxies)]
+    (said,) = decide_episodes(measure_episodes("here", alike), "policy").arms
+    assert said.outcome == "inconclusive"
+    assert said.reason.startswith("the environment paid 2.5 for every episode that was watched")
+    assert "--ask" in said.reason
+    other = [alike[0], PointScores(1, rng.normal(2.5, 1, 60), proxies[1], {})]
+    (heard,) = decide_episodes(measure_episodes("here", other), "policy").arms
+    assert "gold prefers it" in heard.reason
 
 
 def test_bad_worlds_are_refused() -> None:

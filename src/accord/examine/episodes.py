@@ -180,6 +180,12 @@ ALONE = (
     " let people compare them (--ask), and require what was meant (--require)"
 )
 """Said where only what a policy was tuned on speaks for it."""
+PAID_ALIKE = (
+    "the environment paid {paid} for every episode that was watched, whatever was done: gold says"
+    " nothing; look at the policy's episodes, and let people compare them (--ask)"
+)
+"""Said where gold cannot speak: as in an environment whose reward is to be learned, and pays
+nothing."""
 SOME_BEGINS = "gold below the start in some episodes"
 """Name of a rule that is about episodes alone."""
 EPISODE_ALARMS = (
@@ -233,8 +239,16 @@ def decide_episodes(
         alone = rose and evidence.gold_by == "tuned on"
         outcome: Outcome = "worked" if rose and not alone else "inconclusive"
         reason = f"{told}; {ALONE}" if alone else told
+        if evidence.gold_by == "environment" and _paid_alike(evidence):
+            reason = PAID_ALIKE.format(paid=f"{last.gold.value:.3g}")
         verdict = ArmVerdict(arm=arm, outcome=outcome, reason=reason, rules=rules)
     return of_arms([verdict])
+
+
+def _paid_alike(evidence: EpisodeEvidence) -> bool:
+    golds = [point.gold for point in evidence.points]
+    same = len({gold.value for gold in golds}) == 1
+    return same and all(gold.n > 1 and gold.low is None for gold in golds)
 
 
 def _some_begins(evidence: EpisodeEvidence, gold: str) -> Rule | None:
