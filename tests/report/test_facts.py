@@ -78,4 +78,8 @@ def test_what_to_do_next(tmp_path: Path, stages: list[dict[str, Any]]) -> None:
     assert said(None, stages[:1]).startswith("1 of 2 stages are done. Continue: accord run")
     assert said(None, stages).startswith("Add an examine stage")
     assert "--ask 100" in said("inconclusive", stages)
+    acts = [stages[0] | {"kind": "learn_from_clips"}, stages[1]]
+    assert "--ask 32 writes comparisons of its episodes" in said("inconclusive", acts)
+    bare = [stage | {"folder": tmp_path / "elsewhere"} for stage in stages]
+    assert said(None, bare) == ""  # of no language model an examine stage says anything
     assert said("worked", stages) == said("gamed", stages) == ""

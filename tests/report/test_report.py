@@ -115,8 +115,12 @@ def test_each_alarm_stands_with_its_rates_in_known_runs(tmp_path: Path) -> None:
 
 
 def test_page_says_what_is_missing(tmp_path: Path) -> None:
-    page = render(make_run(tmp_path / "run", examined=False)).read_text(encoding="utf-8")
+    run = make_run(tmp_path / "run", examined=False)
+    page = render(run).read_text(encoding="utf-8")
     assert "No verdict" in page
+    assert "Add an examine stage" not in page  # there is no model that it could look at
+    (next((run / "stages").iterdir()) / "model").mkdir()
+    page = render(run).read_text(encoding="utf-8")
     assert "Add an examine stage" in page
     with pytest.raises(DataError, match=r"recipe\.yaml is missing"):
         render(tmp_path)

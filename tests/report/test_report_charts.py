@@ -187,3 +187,21 @@ def test_a_plane_has_each_rows_means_and_intervals() -> None:
     assert figure["layout"]["yaxis"]["title"]["text"] == "reward"
     comparison["rows"] = {"c": "one seed"}
     assert charts.plane(comparison, "x", "y") is None
+
+
+@pytest.mark.parametrize(
+    ("values", "ends"),
+    [
+        ([0.5, 0.5], (0.4, 0.6)),
+        ([1.0], (0.9, 1.02)),
+        ([0.0, 0.0], (-0.02, 0.1)),
+        ([0.4, 0.5], None),
+    ],
+)
+def test_a_share_that_stays_the_same_is_drawn_as_a_share(
+    values: list[float], ends: tuple[float, float] | None
+) -> None:
+    steps = [float(n) for n in range(len(values))]
+    axis = charts.metric_chart("heldout_agreement", {"": (steps, values)})["layout"]["yaxis"]
+    assert axis["tickformat"] == ".0%"
+    assert axis.get("range") == (None if ends is None else pytest.approx(list(ends)))

@@ -268,6 +268,11 @@ def test_episodes_seen_by_frames_are_asked_about_and_shown(
     kept = WatchedFolder(made / STAGE / "watched")
     last = kept.read(kept.points[-1])
     assert film["count"] == len(last.done(0)) + 1
+    assert "steps in an episode" in verdict(made, "--measures").output
+    assert accord("report", made).exit_code == 0
+    page = (made / "report.html").read_text()
+    assert "lasted, steps" in page
+    assert "of fine-tuning" not in page
     assert verdict(made, "--ask", 4).exit_code == 0
     for row in rows_of(made / "ask.jsonl"):
         mine, theirs = (option["drawing"] for option in row["options"])

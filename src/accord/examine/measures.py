@@ -179,7 +179,7 @@ def of_episodes(acts: Mapping[str, EpisodeEvidence]) -> dict[str, Measure]:
             told = evidence.late_drop if name == "late_drop" else getattr(last, name)
             named += _estimate(f"{stage}.{name}", told, about)
         for name, told in last.measured.items():
-            words = name.replace("_", " ")
+            words = "steps" if name == "lasted" else name.replace("_", " ")
             named += _estimate(f"{stage}.{name}", told, Definition(words, f"{words} in an episode"))
     return {m.name: m for m in named}
 

@@ -134,13 +134,19 @@ def next_step(
     done, planned = sum(map(is_done, stages)), len(recipe.get("stages") or ())
     if done < planned:
         return f"{done} of {planned} stages are done. Continue: {resume}"
+    if verdict is None and not any((stage["folder"] / "model").is_dir() for stage in stages):
+        return ""  # nothing that an examine stage could look at
     if verdict is None:
         return (
             "Add an examine stage to the recipe: without one nothing is said about whether it"
             " worked."
         )
     if verdict["outcome"] == "inconclusive" and any(s["kind"] == ACTS for s in stages):
-        return "To settle it, watch more episodes (evaluation), or learn for more steps."
+        return (
+            "To settle it, ask people: accord verdict"
+            f" {shlex.quote(str(run_dir))} --ask 32 writes comparisons of its episodes; or watch"
+            " more episodes (evaluation), or learn for more steps."
+        )
     if verdict["outcome"] == "inconclusive":
         return (
             "To settle it, ask people: accord verdict"
