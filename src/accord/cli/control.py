@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from accord.cli.terminal import print_table, safe_text
+from accord.control.clip_sources import store_folder
 from accord.control.environments import EnvironmentBatch
 from accord.control.episodes import Episode, EpisodeStore
 from accord.control.making import make
@@ -89,10 +90,7 @@ def _only(found: Sequence[Path], place: Path, what: str) -> Path:
 
 def _store(place: Path) -> EpisodeStore:
     """Of a folder of blocks, or of the run that it is in."""
-    if not place.is_dir():
-        raise ConfigError(f"there is no folder {place}", "name a store of episodes, or a run")
-    blocks = sorted({block.parent for block in place.glob("**/block-*.safetensors")})
-    return EpisodeStore(_only(blocks, place, "stores of episodes"))
+    return EpisodeStore(store_folder(place))
 
 
 def replay_episodes(place: Path, named: Sequence[str]) -> None:

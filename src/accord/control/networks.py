@@ -39,6 +39,18 @@ def without_denormals() -> Iterator[None]:
         torch.set_flush_denormal(False)
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """torch with one thread meanwhile: for networks this small more only wait for each other.
+    Afterwards as many as before, for what follows."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 class SmallNetOptimizer(OptimizerSettings):
     """Adam for networks this small: a step size that neither rises at first nor falls."""
 

@@ -18,8 +18,11 @@ REFERENCE = "stage:"
 Kind = Literal[
     "policy", "reward model", "judgements", "demonstrations", "prompts", "texts", "gold reward", "annotator estimates",  # noqa: E501
     "card of a reward model", "points of a policy", "samples", "constitution", "rules",
+    "judgements of clips",
 ]  # fmt: skip
-DATA: tuple[Kind, ...] = ("judgements", "demonstrations", "prompts", "texts")
+DATA: tuple[Kind, ...] = (
+    "judgements", "demonstrations", "prompts", "texts", "judgements of clips",
+)  # fmt: skip
 RECORDS: tuple[Kind, ...] = ("judgements", "demonstrations")
 """Kinds that are read alike: each stage takes of a file what it can learn from, and counts the
 rest."""
@@ -45,6 +48,7 @@ Judgements = Annotated[DataSpec, Names("judgements")]
 Demonstrations = Annotated[DataSpec, Names("demonstrations")]
 Prompts = Annotated[DataSpec, Names("prompts")]
 Texts = Annotated[DataSpec, Names("texts")]
+ClipJudgements = Annotated[DataSpec, Names("judgements of clips")]
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,10 @@ def named(config: BaseModel, below: str = "") -> Iterator[Named]:
             )
         elif isinstance(value, BaseModel):
             yield from named(value, f"{place}.")
+        elif isinstance(value, list):
+            for number, one in enumerate(value):
+                if isinstance(one, BaseModel):
+                    yield from named(one, f"{place}.{number}.")
 
 
 def _kind(metadata: Iterable[Any], annotation: Any) -> Kind | None:

@@ -39,6 +39,7 @@ _BUILTIN = {
     "imitate": "accord.runs.stages.imitate:Imitate",
     "deep_reward_world": "accord.runs.stages.deep_reward_world:DeepRewardWorld",
     "clip_acquisition_world": "accord.runs.stages.clip_acquisition_world:ClipAcquisitionWorld",
+    "clip_reward": "accord.runs.stages.clip_reward:RewardOfClips",
     "learn_from_clips": "accord.runs.stages.learn_from_clips:LearnFromClips",
     "review_count": "accord.runs.stages.review_count:ReviewCount",
     "summarise": "accord.runs.stages.summarise:Summarise",

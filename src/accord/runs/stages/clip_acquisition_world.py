@@ -63,14 +63,10 @@ class ClipAcquisitionWorld(Stage):
         )
 
     def run(self, config: ClipAcquisitionWorldConfig, context: StageContext) -> StageResult:
-        import torch
+        from accord.control.networks import one_thread
 
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # for networks this small more threads only wait for each other
-        try:
+        with one_thread():
             sizes, curves = _curves(config, context)
-        finally:
-            torch.set_num_threads(threads)
         values, saved = _values(sizes, curves)
         for way in WAYS:
             for line in _lines(way, sizes, curves[way], saved.get(way, {})):

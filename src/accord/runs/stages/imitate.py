@@ -163,14 +163,10 @@ class Imitate(Stage):
         )
 
     def run(self, config: ImitateConfig, context: StageContext) -> StageResult:
-        import torch
+        from accord.control.networks import one_thread
 
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # for networks this small more threads only wait for each other
-        try:
+        with one_thread():
             return _imitated(config, context, _Task(config, context))
-        finally:
-            torch.set_num_threads(threads)
 
 
 @dataclass(frozen=True)

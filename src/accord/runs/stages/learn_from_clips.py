@@ -118,10 +118,11 @@ class LearnFromClips(Stage):
     kind = "learn_from_clips"
     Config = LearnFromClipsConfig
     provides: ClassVar = {
-        "feedback": None,
+        "feedback": "judgements of clips",
         "policy": None,
         "reward": None,
         "evidence": None,
+        "episodes": None,
         "card": "card of a reward model",
     }
     about = "a reward learned from what is said of clips, and a policy that learns from it"
@@ -177,14 +178,10 @@ class LearnFromClips(Stage):
         )
 
     def run(self, config: LearnFromClipsConfig, context: StageContext) -> StageResult:
-        import torch
+        from accord.control.networks import one_thread
 
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # for networks this small more threads only wait for each other
-        try:
+        with one_thread():
             return self._learned(config, context)
-        finally:
-            torch.set_num_threads(threads)  # those of the run, for the stages that follow
 
     def _learned(self, config: LearnFromClipsConfig, context: StageContext) -> StageResult:
         from accord.control.clip_learning import ClipLearning
@@ -352,6 +349,7 @@ def _result(
 ) -> StageResult:
     from accord.control.asked_kinds import ANSWERS
     from accord.examine.episodes import decide_episodes, measure_episodes
+    from accord.runs.stages.clip_card import leave_card
 
     gold_by: GoldBy = "tuned on" if config.learn_from == "reward" else "environment"
     evidence = measure_episodes(config.environment, scores, gold_by)
@@ -365,40 +363,19 @@ def _result(
     told = [f"{name} {estimate.value:.2f}" for name, estimate in last.measured.items()]
     asked = f"{learning.answered:,} {ANSWERS[config.asks]}, " if learning.records else ""
     summary = f"{verdict.outcome}: {asked}gold {last.gold}, {', '.join(told)} an episode"
-    values |= _card(context, learning)
+    if learning.records:
+        judged, _ = learning.questions.read()
+        values |= leave_card(context, learning.reward, judged)
     artefacts = {
         "feedback": context.folder / "feedback.jsonl",
         "policy": context.folder / "policy.safetensors",
         "reward": context.folder / REWARD,
         "evidence": context.folder / EPISODES,
+        "episodes": context.folder / "episodes",
         "card": context.folder / REWARD_CARD,
     }
     kept = {name: path for name, path in artefacts.items() if path.exists()}
     return StageResult(summary, values, kept)
-
-
-def _card(context: StageContext, learning: ClipLearning) -> dict[str, Value]:
-    """Writes the card of the reward as it is at the end; returns what it says in numbers, nothing
-    where too little was held out."""
-    from accord.control.clip_card import clip_card
-
-    if not learning.records:
-        return {}
-    judged, _ = learning.questions.read()
-    card = None if judged is None else clip_card(learning.reward, judged)
-    if card is None:
-        return {}
-    write_json(context.folder / REWARD_CARD, card.model_dump(mode="json"))
-    context.say(
-        f"the reward agrees with {card.accuracy.percent} of {card.pairs:,} held-out pairs;"
-        f" calibration error {card.before.ece}"
-    )
-    gold = {} if card.gold_accuracy is None else {"gold_accuracy": card.gold_accuracy.value}
-    return {
-        "heldout_accuracy": card.accuracy.value,
-        "calibration_error": card.before.ece.value,
-        "temperature": card.temperature.value,
-    } | gold
 
 
 def _values(evidence: EpisodeEvidence, learning: ClipLearning) -> dict[str, Value]:

@@ -1,0 +1,38 @@
+"""What a stage leaves of a reward of clips beside its file: its card."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from accord.files import write_json
+from accord.report.render import REWARD_CARD
+from accord.runs.context import StageContext
+from accord.runs.stage import Value
+
+if TYPE_CHECKING:
+    from accord.control.clip_reward import ClipReward
+    from accord.control.judged_clips import JudgedClips
+
+
+def leave_card(
+    context: StageContext, reward: ClipReward, judged: JudgedClips | None
+) -> dict[str, Value]:
+    """Write card.json; returns what it says in numbers, nothing where too little was held out."""
+    from accord.control.clip_card import clip_card
+
+    card = None if judged is None else clip_card(reward, judged)
+    if card is None:
+        return {}
+    write_json(context.folder / REWARD_CARD, card.model_dump(mode="json"))
+    context.say(
+        f"the reward agrees with {card.accuracy.percent} of {card.pairs:,} held-out pairs;"
+        f" calibration error {card.before.ece}"
+    )
+    values: dict[str, Value] = {
+        "heldout_accuracy": card.accuracy.value,
+        "calibration_error": card.before.ece.value,
+        "temperature": card.temperature.value,
+    }
+    if card.gold_accuracy is not None:
+        values["gold_accuracy"] = card.gold_accuracy.value
+    return values

@@ -1,0 +1,222 @@
+"""The stage clip_reward: a reward from judgements of clips that are there already."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+pytest.importorskip("gymnasium", reason="the extra control is not installed")
+pytest.importorskip("mujoco", reason="the extra control is not installed")
+
+from accord.control.clip_reward import ClipReward, ClipRewardSettings, member_seed
+from accord.control.episodes import EpisodeStore
+from accord.control.grounding import corrected, demonstrated, stopped
+from accord.control.leaving import saved_reward
+from accord.control.making import make
+from accord.control.reading_clips import clips_of, judged_clips
+from accord.control.recording import record, recorded_where
+from accord.control.rollouts import at_random
+from accord.errors import AccordError, ConfigError, DataError
+from accord.feedback.messages import Clip
+from accord.feedback.records import Comparison, Feedback, Option
+from accord.runs import runner
+from accord.runs.checks import check
+from accord.runs.context import StageProgress
+from accord.runs.recipe import Recipe, load
+from accord.runs.stage import Value
+from accord.seeds import derive_seed
+
+
+def episodes(folder: Path, environment: str = "Pendulum-v1", count: int = 12) -> EpisodeStore:
+    """Of a policy that does anything; two folders give their episodes the same names."""
+    batch = recorded_where(environment, count, 40)
+    store = EpisodeStore(folder)
+    made = record(batch, at_random(batch.actions), count, len(folder.name)).episodes
+    store.append([replace(one, id=f"e{n}") for n, one in enumerate(made)])
+    return store
+
+
+def compared(store: EpisodeStore, count: int) -> list[Feedback]:
+    """Pairs of clips of ten steps, by what the environment paid."""
+    rng, found = np.random.default_rng(1), []
+    for number in range(count):
+        drawn = zip(rng.choice(store.ids, 2, replace=False), rng.integers(30, size=2), strict=True)
+        clips = [Clip(episode=str(e), start=int(s), stop=int(s) + 10) for e, s in drawn]
+        paid = [store.clip(clip).reward_T.sum() for clip in clips]
+        options = [Option(id=n, content=c, shown_at=k) for k, (n, c) in enumerate(zip("ab", clips, strict=True))]  # fmt: skip
+        found.append(
+            Feedback(
+                id=f"{store.folder.name}-{number}", kind="comparison", prompt="Which is better?", options=options,
+                choice=Comparison(preferred="ab"[int(np.argmax(paid))]), annotator="ann",
+            )
+        )  # fmt: skip
+    return found
+
+
+def written(path: Path, records: list[Feedback]) -> Path:
+    path.write_text("".join(one.model_dump_json() + "\n" for one in records))
+    return path
+
+
+def recipe(tmp_path: Path, sources: list[dict[str, str]], **more: Any) -> Recipe:
+    stage = {
+        "kind": "clip_reward",
+        "sources": sources,
+        "updates": 60,
+        "reward": {"hidden": 16},
+    } | more
+    path = tmp_path / "small.yaml"
+    path.write_text(yaml.safe_dump({"name": "small", "stages": {"reward": stage}}))
+    return load(str(path))
+
+
+def run(made: Recipe, folder: Path) -> dict[str, Value]:
+    runner.execute(made, folder, False, StageProgress(), {})
+    found: dict[str, Value] = json.loads((folder / "stages/01-reward/result.json").read_text())
+    return found
+
+
+def test_two_places_whose_episodes_have_the_same_names_teach_one_reward(tmp_path: Path) -> None:
+    """Comparisons beside stops, corrections and a demonstration; the same to the bit as what the
+    records say by themselves."""
+    one, other = episodes(tmp_path / "one"), episodes(tmp_path / "other")
+    assert one.ids == other.ids
+    assert one.episode(one.ids[0]).digest != other.episode(one.ids[0]).digest
+    whole = [Clip(episode=name, start=0, stop=40) for name in other.ids[:4]]
+    said = [
+        stopped("Q", whole[0], 7, "bob"),
+        corrected("Q", whole[1], whole[2], "bob"),
+        demonstrated("Q", whole[3], whole[:2], "ann"),
+    ]
+    first, second = compared(one, 60), compared(other, 37) + said
+    sources = [
+        {"feedback": str(written(tmp_path / "one.jsonl", first)), "episodes": str(one.folder)},
+        {
+            "feedback": str(written(tmp_path / "other.jsonl", second)),
+            "episodes": str(tmp_path / "other"),
+        },
+    ]
+    made = recipe(tmp_path, sources)
+    result = run(made, tmp_path / "run")
+    values = result["values"]  # type: ignore[index]
+    assert values["judgements"] == 100
+    assert "97 comparison, 1 stop, 1 correction, 1 demonstration" in result["summary"]  # type: ignore[operator]
+    assert values["gold_accuracy"] > 0.5
+    card = json.loads((tmp_path / "run/stages/01-reward/card.json").read_text())
+    assert card["pairs"] >= 10
+
+    class Both:
+        def clip(self, clip: Clip) -> Any:
+            number, _, name = clip.episode.partition("-from-")
+            return (one, other)[int(number)].clip(clip.model_copy(update={"episode": name}))
+
+    def renamed(record: Feedback, number: int) -> Feedback:
+        told = record.model_dump()
+        for option in told["options"]:
+            option["content"]["episode"] = f"{number}-from-{option['content']['episode']}"
+        return Feedback.model_validate(told)
+
+    records = [renamed(r, n) for n, some in enumerate((first, second)) for r in some]
+    env = make("Pendulum-v1", 1)
+    seed = derive_seed(made.header.seed, "stage", "reward")
+    mine = ClipReward(ClipRewardSettings(hidden=16), env.observation_size, env.actions, member_seed(seed))  # fmt: skip
+    mine.fix_scale(np.concatenate([mine.of_episode(clip) for clip in clips_of(records, Both())]))
+    judged, _ = judged_clips(records, Both(), mine)
+    assert judged is not None
+    mine.learn(judged, 60)
+    path = tmp_path / "run/stages/01-reward/reward.safetensors"
+    theirs = saved_reward(path, env.observation_size, env.actions)
+    inputs = mine.of_episode(one.episode(one.ids[0]))
+    np.testing.assert_array_equal(mine.rewards(inputs), theirs.rewards(inputs))
+
+
+def test_a_run_of_clips_hands_its_judgements_on(tmp_path: Path) -> None:
+    stages = {
+        "learn": {
+            "kind": "learn_from_clips", "environment": "Pendulum-v1", "episode_steps": 40, "steps": 800, "horizon": "fixed",
+            "comparisons": 20, "first_comparisons": 10, "rounds": 2, "clip": 10, "points": 1, "evaluation": 2,
+            "policy": {"environments": 4, "rollout": 40, "minibatch": 80, "hidden": 8, "epochs": 1},
+            "reward": {"hidden": 8, "first_steps": 4, "round_steps": 2},
+        },
+        "reward": {
+            "kind": "clip_reward", "updates": 5,
+            "sources": [{"feedback": "stage:learn/feedback", "episodes": "stage:learn/episodes"}],
+        },
+    }  # fmt: skip
+    path = tmp_path / "both.yaml"
+    path.write_text(yaml.safe_dump({"name": "both", "stages": stages}))
+    runner.execute(load(str(path)), tmp_path / "run", False, StageProgress(), {})
+    told = json.loads((tmp_path / "run/stages/02-reward/result.json").read_text())
+    assert told["values"]["judgements"] == 20
+    assert set(told["inputs"]) == {"stage:learn/feedback", "stage:learn/episodes"}
+
+
+def test_a_reward_of_texts_is_not_taught_by_clips(tmp_path: Path) -> None:
+    told = yaml.safe_load(Path("recipes/backflip.yaml").read_text())
+    told["stages"]["texts"] = {
+        "kind": "reward",
+        "learning_rate": 1e-3,
+        "model": "some-model",
+        "feedback": "stage:learn/feedback",
+    }
+    path = tmp_path / "wrong.yaml"
+    path.write_text(yaml.safe_dump(told))
+    with pytest.raises(ConfigError, match="judgements of clips, not judgements"):
+        load(str(path))
+
+
+def said_wrongly(tmp_path: Path, how: str) -> list[dict[str, str]]:
+    """Sources that cannot teach."""
+    store = episodes(tmp_path / "some", count=4)
+    records = compared(store, 4)
+    place, sources = str(store.folder), []
+    if how == "text":
+        options = [Option(id=n, content=f"text {n}", shown_at=k) for k, n in enumerate("ab")]
+        records[1] = records[1].model_copy(update={"options": options})
+    elif how == "across":
+        last = records[2].options[1].model_copy(update={"content": Clip(episode=store.ids[0], start=35, stop=45)})  # fmt: skip
+        records[2] = records[2].model_copy(update={"options": [records[2].options[0], last]})
+    elif how == "none":
+        records = [records[0].model_copy(update={"weight": 0.0})]
+    elif how == "two":
+        cart = episodes(tmp_path / "cart", "CartPole-v1", 4)
+        at = [Option(id=n, content=Clip(episode=e, start=0, stop=5), shown_at=k)
+              for k, (n, e) in enumerate(zip("ab", cart.ids, strict=False))]  # fmt: skip
+        others = [records[3].model_copy(update={"id": "c", "options": at})]
+        sources = [
+            {"feedback": str(written(tmp_path / "c.jsonl", others)), "episodes": str(cart.folder)}
+        ]
+    elif how == "nowhere":
+        place = str(tmp_path / "nothing")
+    elif how == "empty":
+        (tmp_path / "bare").mkdir()
+        place = str(tmp_path / "bare")
+    elif how == "file":
+        return [{"feedback": str(tmp_path / "gone.jsonl"), "episodes": place}]
+    return [{"feedback": str(written(tmp_path / "f.jsonl", records)), "episodes": place}, *sources]
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ("text", "is a text, not a clip"),
+        ("across", r"the clip \[35, 45\) leaves episode .*, which has 40 steps"),
+        ("none", "none of 1 records"),
+        ("two", "shows a clip of CartPole-v1, others are of Pendulum-v1"),
+        ("nowhere", r"sources.0.episodes: there is no folder"),
+        ("empty", "holds 0 stores of episodes"),
+        ("file", r"sources.0.feedback: there is no file"),
+    ],
+)
+def test_what_teaches_no_reward_is_said_before_the_run(tmp_path: Path, how: str, said: str) -> None:
+    made = recipe(tmp_path, said_wrongly(tmp_path, how))
+    with pytest.raises(AccordError, match=said) as caught:
+        check(made, tmp_path / "run")
+    assert isinstance(caught.value, DataError | ConfigError)
+    assert not (tmp_path / "run").exists()
