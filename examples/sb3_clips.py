@@ -117,9 +117,7 @@ def learn_with(
     reward = ClipReward(settings.reward, size, form, member_seed(seed))
     env = PaysWhatWasLearned(bare, settings.environment, reward)
     store = EpisodeStore(folder / "episodes")
-    watcher = SimulatedWatcher(
-        settings.question, settings.rationality, settings.mistakes, settings.asks
-    )
+    watcher = SimulatedWatcher.of(settings, settings.question)
     model, records, told = make_model(env), list[Feedback](), dict[str, float]()
     ends = np.zeros((0, len(reward.centre_I)))
     asked_in = list(settings.schedule().values())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,7 +13,10 @@ pytest.importorskip("gymnasium", reason="the extra control is not installed")
 
 from accord.control.answering import SHOWN
 from accord.control.asked_kinds import ASKED_KINDS, AskedKind, said_of
+from accord.control.question_settings import ClipQuestionSettings
+from accord.control.watcher_estimate import WatcherEstimate, estimate_watcher
 from accord.control.watchers import AskedClips, SimulatedWatcher
+from accord.errors import DataError
 from accord.feedback.messages import Clip
 from accord.feedback.records import Feedback
 from accord.feedback.simulate import flip
@@ -86,3 +91,92 @@ def test_what_is_turned_round_twice_is_what_it_was(kind: AskedKind) -> None:
         once = flip(record, 1.0, 0)
         assert flip(once, 1.0, 1).choice == record.choice
         assert flip(record, 0.0, 0) == record
+
+
+def pairs(count: int, seed: int, steps: int = 8) -> list[AskedClips]:
+    """Questions about two clips whose steps are liked by chance."""
+    rng = np.random.default_rng(seed)
+    return [
+        AskedClips(
+            tuple(Clip(episode=f"{n}-{k}", start=0, stop=steps) for k in range(2)), "random",
+            tuple(rng.normal(size=(2, steps))),
+        )
+        for n in range(count)
+    ]  # fmt: skip
+
+
+@given(st.integers(0, 999), st.sampled_from([0.0, 0.2, 0.5]), st.sampled_from([0.0, 0.1, 0.4]))
+@settings(max_examples=15, deadline=None)
+def test_the_worst_questions_are_skipped_and_the_nearest_clips_are_equal(
+    seed: int, skips: float, equal: float
+) -> None:
+    """Of what is asked at once: no answer that was given is about less, or about clips as near."""
+    questions = pairs(30, seed)
+    records = SimulatedWatcher("Q", 1.0, 0.3, skips=skips, equal=equal).judge(questions, generator(seed, "q"))  # fmt: skip
+    sums = np.array([[row.sum() for row in one.liked] for one in questions])
+    skipped = np.array([one.kind == "skip" for one in records])
+    same = np.array([not s and one.choice.preferred is None for s, one in zip(skipped, records, strict=True)])  # type: ignore[union-attr]  # fmt: skip
+    assert skipped.sum() == int(skips * 30)
+    assert same.sum() == int(equal * (30 - skipped.sum()))
+    best, apart = sums.max(1), np.abs(sums[:, 0] - sums[:, 1])
+    assert best[skipped].max(initial=-np.inf) <= best[~skipped].min()
+    assert apart[same].max(initial=0) <= apart[~skipped & ~same].min()
+
+
+def test_who_forgets_goes_by_the_end() -> None:
+    """B-Pref's Myopic teacher (get_label of reward_model.py at f3ece2e): the reward of each step is
+    discounted once for every later one."""
+    early, late = np.array([5.0, 0.0, 0.0]), np.array([0.0, 0.0, 2.0])
+    clips = tuple(Clip(episode=name, start=0, stop=3) for name in "xy")
+    question = [AskedClips(clips, "random", (early, late))]
+    for memory, better in ((1.0, "a"), (0.7, "a"), (0.6, "b"), (0.1, "b")):  # 5 * .6^2 < 2
+        watcher = SimulatedWatcher("Q", 200.0, memory=memory)
+        (record,) = watcher.judge(question, generator(1, "q"))
+        assert record.choice.preferred == better  # type: ignore[union-attr]
+
+
+TRUE: dict[str, dict[str, Any]] = {
+    "Boltzmann": {}, "lapsing": {"mistakes": 0.15}, "myopic": {"memory": 0.8}, "skipping": {"skips": 0.25},
+    "calling equal": {"equal": 0.2}, "all of it": {"mistakes": 0.25, "memory": 0.75, "skips": 0.1, "equal": 0.1},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", TRUE)
+def test_what_a_watcher_is_like_is_found_from_its_answers(kind: str) -> None:
+    """Near 95 % intervals, of which those of who errs and who forgets leave out who does not."""
+    questions, told = pairs(1500, 4), TRUE[kind]
+    watcher = SimulatedWatcher("Q", 1.0, **told)
+    rng, records = generator(7, kind), list[Feedback]()
+    for first in range(0, 1500, 150):  # in rounds
+        records += watcher.judge(questions[first : first + 150], rng)
+    found: WatcherEstimate = estimate_watcher(records, [one.liked for one in questions])  # type: ignore[misc]
+    wanted = {"rationality": 1.0, "mistakes": told.get("mistakes", 0.0), "memory": told.get("memory", 1.0)}  # fmt: skip
+    for name, true in wanted.items():
+        interval = getattr(found, name)
+        half = (interval.high - interval.low) / 4  # of 18 intervals one misses by chance
+        assert interval.low - half <= true <= interval.high + half, name
+    assert found.rationality.high < 5 * found.rationality.low
+    if kind != "all of it":  # who forgets and skips, too, may be less sure instead
+        assert (found.mistakes.low > 0) == ("mistakes" in told)
+    assert (found.memory.high < 1) == ("memory" in told)
+    assert found.skipped == pytest.approx(told.get("skips", 0), abs=0.01)
+    assert found.equal == pytest.approx(told.get("equal", 0), abs=0.01)
+    assert found.decided + round(found.equal * (1500 - 1500 * found.skipped)) + 1500 * found.skipped == 1500  # fmt: skip
+
+
+def test_nothing_decided_tells_nothing() -> None:
+    questions = pairs(4, 1)
+    records = SimulatedWatcher("Q", 1.0, skips=0.99).judge(questions, generator(1, "q"))
+    records = [one for one in records if one.kind == "skip"]
+    with pytest.raises(DataError, match="none of 3 comparisons is decided"):
+        estimate_watcher(records, [one.liked for one in questions[:3]])  # type: ignore[misc]
+    ratings = SimulatedWatcher("Q", 1.0, kind="rating").judge(asked("rating", np.arange(3.0)), generator(1, "r"))  # fmt: skip
+    with pytest.raises(DataError, match="is a rating"):
+        estimate_watcher(ratings, [one.liked for one in questions[:3]])  # type: ignore[misc]
+
+
+def test_ratings_are_not_equal() -> None:
+    told = {"environment": "Pendulum-v1", "equal": 0.1}
+    assert SimulatedWatcher.of(ClipQuestionSettings.model_validate(told), "Q").equal == 0.1
+    with pytest.raises(ValueError, match=r"equal 0.1 with asks: rating"):
+        ClipQuestionSettings.model_validate(told | {"asks": "rating"})

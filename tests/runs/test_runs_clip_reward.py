@@ -29,7 +29,6 @@ from accord.runs import runner
 from accord.runs.checks import check
 from accord.runs.context import StageProgress
 from accord.runs.recipe import Recipe, load
-from accord.runs.stage import Value
 from accord.seeds import derive_seed
 
 
@@ -76,9 +75,9 @@ def recipe(tmp_path: Path, sources: list[dict[str, str]], **more: Any) -> Recipe
     return load(str(path))
 
 
-def run(made: Recipe, folder: Path) -> dict[str, Value]:
+def run(made: Recipe, folder: Path) -> dict[str, Any]:
     runner.execute(made, folder, False, StageProgress(), {})
-    found: dict[str, Value] = json.loads((folder / "stages/01-reward/result.json").read_text())
+    found: dict[str, Any] = json.loads((folder / "stages/01-reward/result.json").read_text())
     return found
 
 
@@ -104,9 +103,9 @@ def test_two_places_whose_episodes_have_the_same_names_teach_one_reward(tmp_path
     ]
     made = recipe(tmp_path, sources)
     result = run(made, tmp_path / "run")
-    values = result["values"]  # type: ignore[index]
+    values = result["values"]
     assert values["judgements"] == 100
-    assert "97 comparison, 1 stop, 1 correction, 1 demonstration" in result["summary"]  # type: ignore[operator]
+    assert "97 comparison, 1 stop, 1 correction, 1 demonstration" in result["summary"]
     assert values["gold_accuracy"] > 0.5
     card = json.loads((tmp_path / "run/stages/01-reward/card.json").read_text())
     assert card["pairs"] >= 10

@@ -184,7 +184,7 @@ def curve(
     acquisition, diversity = WAYS[way]
     settings = settings.model_copy(update={"diversity": diversity})
     reward = ClipReward(settings.reward, found.observation, found.form, member_seed(seed))
-    pool, watcher = found.pool, SimulatedWatcher("", settings.rationality, settings.mistakes)
+    pool, watcher = found.pool, SimulatedWatcher.of(settings, "")
     with tempfile.TemporaryDirectory() as folder:
         store = EpisodeStore(Path(folder))
         store.append(list(pool.episodes.values()))
@@ -196,7 +196,7 @@ def curve(
             asked = pool.choose(reward, settings, acquisition, count, not number, True, rng)
             records += watcher.judge(asked, rng)
             judged, _ = judged_clips(records, store, reward)
-            assert judged is not None  # the watcher answers whatever is asked
+            assert judged is not None  # no watcher skips all that it is asked
             updates = settings.reward.round_steps if number else settings.reward.first_steps
             reward.learn(judged, updates)
             yield len(records), _measured(found, reward, seed)

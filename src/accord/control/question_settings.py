@@ -64,6 +64,33 @@ class ClipQuestionSettings(Settings):
     mistakes: Share = Field(
         0.0, ge=0, lt=0.5, description="Answers of the simulated watcher that are wrong."
     )
+    memory: Share = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description=(
+            "Of the simulated watcher: what a step counts beside the one after it; below 1 the end"
+            " of a clip decides."
+        ),
+    )
+    skips: Share = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description=(
+            "Questions of a round that the simulated watcher skips: those whose best clip it likes"
+            " least."
+        ),
+    )
+    equal: Share = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description=(
+            "Of the other comparisons of a round, those the simulated watcher calls equal: the ones"
+            " that differ least to it."
+        ),
+    )
     reward: ClipRewardSettings = Field(
         default_factory=ClipRewardSettings, description="The reward model."
     )
@@ -74,6 +101,12 @@ class ClipQuestionSettings(Settings):
             raise ValueError(
                 f"diversity {self.diversity} is more than {self.candidates} candidates an answer"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_equal(self) -> ClipQuestionSettings:
+        if self.equal and self.asks != "comparison":
+            raise ValueError(f"equal {self.equal:g} with asks: {self.asks}: leave it at 0")
         return self
 
     @model_validator(mode="after")

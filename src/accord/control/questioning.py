@@ -60,9 +60,7 @@ class Questioning:
         is given; people: who judge instead, in their own time."""
         self.settings, self.seed, self.say = settings, seed, say
         self.environments, self.reward = environments, reward
-        self.watcher = watcher or SimulatedWatcher(
-            settings.wording, settings.rationality, settings.mistakes, settings.asks
-        )
+        self.watcher = watcher or SimulatedWatcher.of(settings, settings.wording)
         self.film = Film(environments)
         self.store = EpisodeStore(folder / "episodes")
         self.told: dict[str, float] = {}
