@@ -32,6 +32,7 @@ from accord.control.settings import ClipLearningSettings
 from accord.errors import AccordError, ConfigError, Interrupted, RunError
 from accord.learning.session import LocalSession
 from accord.runs import runner
+from accord.runs.checks import check
 from accord.runs.context import StageProgress
 from accord.runs.recipe import Recipe, load
 from accord.runs.stage import Value
@@ -512,6 +513,16 @@ def test_what_an_environment_does_that_cannot_be_learned_from_is_said(
     settings = ClipLearningSettings.model_validate(SMALL | here | given)
     with pytest.raises((RunError, AccordError), match=said):
         ClipLearning(settings, 1, tmp_path).run(LocalSession())
+
+
+def test_a_horizon_that_is_not_kept_is_refused_before_the_run(tmp_path: Path) -> None:
+    here = {"environment": "user_environments:Short-v0", "horizon": "fixed", "ending_costs": 0}
+    made = recipe(tmp_path, **here, elsewhere=0.0, elsewhere_first=0.0)
+    with pytest.raises(ConfigError, match="ended an episode after 4 of 60 steps") as caught:
+        check(made, tmp_path / "run")
+    assert "or horizon: floor if you mean it" in str(caught.value.fix)
+    lasting = recipe(tmp_path, **here | {"environment": "Pendulum-v1"}, elsewhere=0.0, elsewhere_first=0.0)  # fmt: skip
+    assert check(lasting, tmp_path / "run")["learn"].rows == 12
 
 
 def test_an_environment_that_hangs_while_it_is_watched_is_named_as_soon(tmp_path: Path) -> None:

@@ -230,10 +230,12 @@ PROBED = 4
 """Environments in which it is looked for ends, with a policy that acts at random."""
 
 
-def check_horizon(environments: EnvironmentBatch, steps: int, seed: int) -> None:
+def check_horizon(
+    environments: EnvironmentBatch, steps: int, seed: int, instead: str = "horizon: variable"
+) -> None:
     """Raise ConfigError where an episode ends before its time, with a policy that acts at random: a
     learned reward would then decide whether to live. environments: a few of them, as they are
-    learned in."""
+    learned in; instead: what else to set who means it."""
     walker, rng = Walker(environments), generator(seed, "horizon")
     walker.begin(rng)
     walked = walker.walk(at_random(environments.actions), steps, rng)
@@ -242,7 +244,7 @@ def check_horizon(environments: EnvironmentBatch, steps: int, seed: int) -> None
         raise ConfigError(
             f"{environments.name} ended an episode after {at:,} of {steps:,} steps, with horizon:"
             " fixed: a learned reward that is always above 0 would pay for lasting, one below 0 for"
-            " ending, whatever was shown",
-            "set horizon: absorb (what ended stays there until its time is over), or horizon:"
-            " variable if you mean it",
+            " ending, whatever else it says",
+            f"set horizon: absorb (what ended stays there until its time is over), or {instead} if"
+            " you mean it",
         )

@@ -128,6 +128,7 @@ class LearnFromClips(Stage):
     about = "a reward learned from what is said of clips, and a policy that learns from it"
 
     def plan(self, config: LearnFromClipsConfig, context: StageContext) -> Plan:
+        from accord.control.demonstrations import PROBED, check_horizon
         from accord.control.gym_batch import known_limit
         from accord.control.learners import policy_learner
         from accord.control.making import make
@@ -159,6 +160,8 @@ class LearnFromClips(Stage):
         notes = [f"{environment.name}: {environment.observation_size} numbers observed,"
                  f" {environment.actions.kind} actions, {environment.physics}"]  # fmt: skip
         if config.horizon == "fixed" and environment.ends is None:
+            few = make(config.environment, PROBED, config.episode_steps, True, config.patience)
+            check_horizon(few, limit, context.seed, "horizon: floor")
             notes.append("the run stops where an episode ends before its time (horizon: fixed)")
         if not environment.settable:
             notes.append("its state cannot be set: a resumed run begins new episodes")
