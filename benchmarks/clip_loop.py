@@ -35,13 +35,13 @@ class Clock:
     """CPU-seconds by part; what a part calls of another counts for the other alone. Outside of all
     parts time is the last part's."""
 
-    def __init__(self, parts: Sequence[str]) -> None:
+    def __init__(self, parts: Sequence[str], now: Callable[[], float] = time.process_time) -> None:
         self.spent = dict.fromkeys(parts, 0.0)
-        self._open = [parts[-1]]
-        self._since = time.process_time()
+        self._open, self._now = [parts[-1]], now
+        self._since = now()
 
     def _switch(self) -> None:
-        now = time.process_time()
+        now = self._now()
         self.spent[self._open[-1]] += now - self._since
         self._since = now
 

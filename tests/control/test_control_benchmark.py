@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 
 import pytest
 from benchmarks import clip_loop, control, soft
@@ -100,33 +99,30 @@ def test_every_soft_actor_critic_runs(side: str, monkeypatch: pytest.MonkeyPatch
     assert all(-2000 < one < 0 for one in found["returns"])
 
 
-def busy(seconds: float) -> None:
-    until = time.process_time() + seconds
-    while time.process_time() < until:
-        pass
-
-
 def test_time_counts_for_the_part_that_took_it() -> None:
     """What one part calls of another counts for the other alone, also where it fails."""
-    clock = clip_loop.Clock(("inner", "outer", "rest"))
+    now = [0.0]
+    clock = clip_loop.Clock(("inner", "outer", "rest"), lambda: now[0])
+
+    def takes(seconds: float) -> None:
+        now[0] += seconds
 
     def fails() -> None:
-        busy(0.1)
+        takes(1)
         raise ValueError("no")
 
     inner = clock.of("inner", fails)
 
     def calls() -> None:
-        busy(0.2)
+        takes(2)
         with pytest.raises(ValueError, match="no"):
             inner()
+        takes(4)
 
     clock.of("outer", calls)()
-    busy(0.3)
+    takes(8)
     clock.stop()
-    assert clock.spent["inner"] == pytest.approx(0.1, abs=0.04)
-    assert clock.spent["outer"] == pytest.approx(0.2, abs=0.04)
-    assert clock.spent["rest"] == pytest.approx(0.3, abs=0.04)
+    assert clock.spent == {"inner": 1, "outer": 6, "rest": 8}
 
 
 def test_the_loop_of_clips_says_what_its_reward_costs() -> None:
@@ -144,3 +140,16 @@ def test_the_loop_of_clips_says_what_its_reward_costs() -> None:
     told = clip_loop.lines(found)
     assert told[0].endswith("of the loop's CPU time is for learning the reward")
     assert told[0].count(".") == 3  # a mean and two ends
+
+
+@pytest.mark.slow
+def test_soft_actor_critic_is_as_good_as_stable_baselines3s_on_pendulum() -> None:
+    """After 4,000 steps, one seed, mean of 20 greedy episodes: no more than 50 behind, where acting
+    at random has -1,200 and the best -145. Five seeds and their spread are `benchmarks.soft`'s."""
+    pytest.importorskip("gymnasium", reason="gymnasium is not installed")
+    pytest.importorskip("stable_baselines3", reason="stable-baselines3 is not installed")
+    options = type("Options", (), {"task": "Pendulum", "steps": 4000})()
+    ours = control.measured("ours", options, 0, "benchmarks.soft")["returns"][-1]
+    theirs = soft.theirs("Pendulum", 0, 4000)["returns"][-1]
+    assert ours > -300
+    assert ours > theirs - 50
