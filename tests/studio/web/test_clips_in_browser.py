@@ -326,6 +326,36 @@ def test_four_clips_stand_beside_each_other_on_a_phone(cinema: Served, visit: An
     assert page.evaluate("document.documentElement.scrollWidth") == 375
 
 
+def test_of_clips_the_prompt_is_the_question(cinema: Served, visit: Any) -> None:
+    """Nobody says it, it is asked once, and where there is no text there is none to turn over."""
+    clips = [
+        {
+            "id": f"m{n}",
+            "content": {"episode": f"secret-{n}", "start": 0, "stop": 9},
+            "drawing": drawing,
+        }
+        for n, drawing in enumerate(DRAWN["poses"])
+    ]
+    rows = [{"prompt": "Which walks better?", "options": clips}]
+    bare = [{"options": clips}]
+    for name, items, question in (
+        ("asked", rows, ""),
+        ("both", rows, "Which one?"),
+        ("bare", bare, ""),
+    ):
+        more = {"rows": items, "name": name, "question": question}
+        cinema.slugs[name] = cinema.house.project("clips", **more)
+    page = begin(cinema, visit, "asked", "asked")
+    assert page.locator(".question").inner_text().strip() == "Which walks better?"
+    assert page.locator(".prompt, .who").count() == 0
+    assert page.get_by_role("button", name="Source").is_visible()
+    page = begin(cinema, visit, "both", "both")
+    assert page.locator(".prompt").inner_text().strip() == "Which walks better?"
+    assert page.locator(".question").inner_text() == "Which one?"
+    page = begin(cinema, visit, "bare", "bare")
+    assert page.get_by_role("button", name="Source").count() == 0
+
+
 def test_poses_play_in_step_and_are_judged_by_keyboard(cinema: Served, visit: Any) -> None:
     """Of different lengths, slowly, with the place in them on the slider."""
     person(cinema, "poser", "poses")

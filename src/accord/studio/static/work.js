@@ -103,15 +103,20 @@ function folded(turns) {
 
 function build() {
   const { ctx, view } = item;
-  const prompt = [...offered(view, t), ...folded(messages(view.prompt, t, ctx.direction))];
+  const clips = view.options.length > 0 && view.options.every((option) => !option.messages.length);
+  const alone = clips && !settings.question && view.prompt.length === 1; // of clips the prompt is what is asked, and nobody says it
+  const said = messages(view.prompt, t, ctx.direction, clips);
+  const prompt = [...offered(view, t), ...(alone ? [] : folded(said))];
   ctx.host = el("div", { class: "stage" });
   ctx.bar = el("div", { class: "choices", role: "group", "aria-label": t("work.answer") });
   ctx.cards = [];
   item.actions = task.actions(ctx);
   const drawTask = task.mount(ctx), drawBeside = item.beside.mount(), drawAssist = item.assist.mount();
-  const question = settings.question || t(`task.question.${settings.task}`);
+  const question = alone ? el("div", { class: "question" }, ...said)
+    : el("p", { class: "question", dir: settings.question ? ctx.direction : null, text: settings.question || t(`task.question.${settings.task}`) });
+  const source = clips && !view.prompt.length ? [] : [keyed("v", t("work.source"), { class: "quiet", on: { click: turnSource } })];
   screen.replaceChildren(...(prompt.length ? [el("section", { class: "prompt", "aria-label": t("work.prompt") }, ...prompt)] : []),
-    el("div", { class: "asked" }, el("p", { class: "question", dir: settings.question ? ctx.direction : null, text: question }), keyed("v", t("work.source"), { class: "quiet", on: { click: source } })), ctx.host);
+    el("div", { class: "asked" }, question, ...source), ctx.host);
   screen.tabIndex = -1;
   const drawBar = buildBar();
   item.draw = () => { drawTask(item.state.main); drawBeside(item.state.beside); drawAssist(item.state.said); drawBar(); };
@@ -200,7 +205,7 @@ function move(step) {
 }
 
 const COMMANDS = {
-  Enter: () => submit(), z: () => undoOrTakeBack(), s: () => skip(), u: () => skip("unsure"), g: () => showGuideline(), "?": () => showHelp(), b: () => veil.reveal(), v: () => source(),
+  Enter: () => submit(), z: () => undoOrTakeBack(), s: () => skip(), u: () => skip("unsure"), g: () => showGuideline(), "?": () => showHelp(), b: () => veil.reveal(), v: () => turnSource(),
   c: () => veil.covers || item.assist.next(), y: () => item.assist.say("y"), n: () => item.assist.say("n"), x: () => item.assist.say("x"),
   j: () => move(1), k: () => move(-1), ArrowRight: () => move(rtl ? -1 : 1), ArrowLeft: () => move(rtl ? 1 : -1),
   f: () => item.beside.chips?.buttons[0].focus(), e: () => (task.edit ? task.edit(item.ctx) : item.beside.area?.focus()),
@@ -374,7 +379,7 @@ clock.onTick = async () => {
 function canExpireUndo() { if (last && !canTakeBack()) { last = null; return true; } return false; }
 
 /** Texts as they were written: of the response that has the focus, else of all. */
-function source() {
+function turnSource() {
   const card = (item.ctx.cards ?? []).find((one) => one.root.contains(document.activeElement));
   say(t(turnOver(card?.root ?? screen) ? "work.as_written" : "work.as_read"));
 }
