@@ -53,9 +53,9 @@ class GymBatch:
         self._environments = [self._made(limit, rendered) for _ in range(count)]
         spec = self._environments[0].spec
         self.limit: int | None = limit or (spec.max_episode_steps if spec is not None else None)
-        first = self._environments[0]
-        self.observation_size = flat_size(self._gym, name, first.observation_space)
-        self.actions = action_form(self._gym, name, first.action_space)
+        one = self._environments[0]
+        self.observation_size = flat_size(self._gym, name, one.observation_space)
+        self.actions = action_form(self._gym, name, one.action_space)
         self._seen_NO = np.zeros((count, self.observation_size))
         self._absorbs, self._over_N = absorb, np.zeros(count, dtype=bool)
         self._elapsed_N = np.zeros(count, dtype=np.int64)

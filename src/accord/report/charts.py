@@ -436,7 +436,7 @@ def metric_chart(metric: str, curves: Mapping[str, Curve]) -> Figure:
     layout = _layout("step", plain(unit), height=220, showlegend=len(traces) > 1)
     if unit == "share":
         layout["yaxis"] |= {"tickformat": ".0%"}
-        known = {value for trace in traces for value in trace["y"]}
+        known = {value for _, values in curves.values() for value in values}
         if len(known) == 1:  # one value would be drawn between its own less 100 % and plus 100 %
             (value,) = known
             layout["yaxis"] |= {"range": [max(value - 0.1, -0.02), min(value + 0.1, 1.02)]}
