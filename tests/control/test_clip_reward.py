@@ -17,7 +17,8 @@ from accord.control.clip_reward import ClipReward, ClipRewardSettings
 from accord.control.environments import ActionForm
 from accord.control.judged_clips import JudgedClips
 from accord.errors import ConfigError
-from accord.learning.judgements import Judgement
+from accord.learning.annotators import JudgementParameters
+from accord.learning.judgements import AnnotatorEffects, Judgement
 from accord.learning.likelihoods import bradley_terry, with_lapse
 from accord.statistics.intervals import Array
 
@@ -141,6 +142,43 @@ def test_it_recovers_what_was_liked() -> None:
     reward.settle(ends)
     np.testing.assert_allclose(reward.rewards(ends).mean(), 0, atol=1e-6)
     np.testing.assert_allclose(before - reward.rewards(every), reward.floor)
+
+
+@pytest.mark.slow
+def test_who_answers_by_chance_is_found() -> None:
+    """Four people of one rationality, who answer shares of the comparisons by tossing a coin; the
+    priors draw these together."""
+    wanted, people = [0.05, 0.05, 0.3, 0.7], 4
+    rng, count = np.random.default_rng(3), 1600
+    clips = rng.normal(size=(2 * count, 6, 5))
+    gap = 3 * (clips[:count] - clips[count:])[..., 0].sum(1)
+    said = []
+    for n in range(count):
+        lapses = rng.random() < wanted[n % people]
+        first = rng.random() < 0.5 if lapses else gap[n] + rng.logistic() > 0
+        order = (0, 1) if first else (1, 0)
+        said.append([Judgement(order, order, n % people, doubt=0.0)])
+    judged = JudgedClips.of([*clips], [(n, n + count) for n in range(count)], said, "abcd")
+    settings = {"lapse": 0.1, "lapses": "each", "members": 2, "annotator_rate": 0.05}
+    settings |= {"hidden": 16, "learning_rate": 3e-3}
+    reward = ClipReward(ClipRewardSettings.model_validate(settings), 2, BOX, 1)
+    reward.fix_scale(clips.reshape(-1, 5))
+    reward.learn(judged, 1500)
+    found = np.mean([one["lapse"] for one in reward.learned], 0)
+    np.testing.assert_allclose(found, wanted, atol=0.15)
+    assert max(found[:2]) < 0.12 < 0.15 < found[2] < 0.45 < found[3]
+    assert len({*np.array([one["lapse"] for one in reward.learned]).ravel().tolist()}) == 8
+    state = reward.state()
+    other = ClipReward(ClipRewardSettings.model_validate(settings), 2, BOX, 1)
+    other.load(state)
+    assert other.learned == reward.learned
+
+
+def test_a_share_of_lapses_begins_above_none() -> None:
+    with pytest.raises(ValueError, match=r"lapses: each begin at lapse, which is 0: use 0\.1"):
+        ClipRewardSettings(lapse=0, lapses="each")
+    with pytest.raises(ValueError, match="within 0 and 1, not 0"):
+        JudgementParameters(AnnotatorEffects.none(2), lapses=True)
 
 
 def lasting(count: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

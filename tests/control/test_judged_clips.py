@@ -38,12 +38,18 @@ LAPSE = 0.1
 SCALE = RatingScale("overall", (0.0, 1.0, 2.0), (0.2, 0.5, 0.3))
 
 
-def log_p(judgement: Judgement, utility: torch.Tensor, log_nu: float = -1.0) -> torch.Tensor:
+def log_p(
+    judgement: Judgement,
+    utility: torch.Tensor,
+    log_nu: float = -1.0,
+    lapse: float | torch.Tensor = LAPSE,
+) -> torch.Tensor:
     group = JudgedGroup(PromptGroup([0], [[n] for n in range(len(utility))]), (judgement,))
     plain = AnnotatorEffects.none(1, log_nu)
     effects = replace(plain, sharpness_A=torch.ones(1), offset_A=torch.zeros(1),
                       thresholds=(torch.tensor([-0.5, 1.0], dtype=torch.float64),))  # fmt: skip
-    return log_likelihood(utility, JudgedBatch.of([group]), effects, lapse=LAPSE).logp_M[0]
+    effects = replace(effects, lapse=lapse)
+    return log_likelihood(utility, JudgedBatch.of([group]), effects).logp_M[0]
 
 
 def mixed(p: float, answers: int) -> float:
@@ -89,6 +95,15 @@ def test_every_kind_is_its_formula_and_so_is_its_gradient() -> None:
                 ends.append(log_p(judgement, moved).item())
             slope = (ends[0] - ends[1]) / 2e-5
             assert utility.grad[n].item() == pytest.approx(slope, abs=1e-6), judgement
+        lapse_A = torch.tensor([LAPSE], dtype=torch.float64, requires_grad=True)
+        own = log_p(judgement, utility.detach(), lapse=lapse_A)
+        assert own.item() == pytest.approx(value, rel=1e-6), judgement
+        own.backward()
+        ends = [
+            log_p(judgement, utility.detach(), lapse=LAPSE + step).item() for step in (1e-5, -1e-5)
+        ]
+        assert lapse_A.grad is not None
+        assert lapse_A.grad.item() == pytest.approx((ends[0] - ends[1]) / 2e-5, abs=1e-5), judgement
 
 
 @given(st.lists(st.floats(-8, 8), min_size=3, max_size=3))

@@ -109,6 +109,12 @@ def test_two_places_whose_episodes_have_the_same_names_teach_one_reward(tmp_path
     assert values["gold_accuracy"] > 0.5
     card = json.loads((tmp_path / "run/stages/01-reward/card.json").read_text())
     assert card["pairs"] >= 10
+    told = json.loads((tmp_path / "run/stages/01-reward/annotators.json").read_text())
+    assert [row["annotator"] for row in told["annotators"]] == ["ann", "bob"]
+    assert all(
+        "lapse" not in row or row["lapse"] == pytest.approx(0.1) for row in told["annotators"]
+    )
+    assert told["annotators"][0]["rationality"] != told["annotators"][1]["rationality"]
 
     class Both:
         def clip(self, clip: Clip) -> Any:
@@ -219,3 +225,16 @@ def test_what_teaches_no_reward_is_said_before_the_run(tmp_path: Path, how: str,
         check(made, tmp_path / "run")
     assert isinstance(caught.value, DataError | ConfigError)
     assert not (tmp_path / "run").exists()
+
+
+def test_shares_of_lapses_are_learned_of_each(tmp_path: Path) -> None:
+    store = episodes(tmp_path / "one")
+    said = compared(store, 40)
+    said += [one.model_copy(update={"annotator": "bob", "id": f"b{one.id}"}) for one in said]
+    sources = [
+        {"feedback": str(written(tmp_path / "one.jsonl", said)), "episodes": str(store.folder)}
+    ]
+    run(recipe(tmp_path, sources, reward={"hidden": 16, "lapses": "each"}), tmp_path / "run")
+    told = json.loads((tmp_path / "run/stages/01-reward/annotators.json").read_text())
+    lapses = [row["lapse"] for row in told["annotators"]]
+    assert 0 < min(lapses) < max(lapses) < 0.5

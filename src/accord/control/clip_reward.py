@@ -8,12 +8,13 @@ members, T, N as in rollouts.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from accord.control.environments import ActionForm, Mask
@@ -21,7 +22,7 @@ from accord.control.episodes import Episode
 from accord.control.judged_clips import JudgedClips
 from accord.control.networks import SmallNetOptimizer, StackedNet, aligned, without_denormals
 from accord.control.rollouts import Steps
-from accord.learning.annotators import JudgementParameters, check_reward_sign
+from accord.learning.annotators import JudgementParameters, LearnedValues, check_reward_sign
 from accord.learning.choices import log_likelihood
 from accord.learning.judged_batch import JudgedBatch
 from accord.learning.judgements import AnnotatorEffects
@@ -73,6 +74,18 @@ class ClipRewardSettings(SmallNetOptimizer):
     lapse: Share = Field(
         0.1, ge=0, lt=1, description="Share of choices taken to fall on any of the answers alike."
     )
+    lapses: Literal["alike", "each"] = Field(
+        "alike",
+        description=(
+            "Whose it is; alike: everybody's; each: learned of every annotator, beginning there."
+        ),
+    )
+
+    @model_validator(mode="after")
+    def _begin_above_0(self) -> ClipRewardSettings:
+        if self.lapses == "each" and not self.lapse:
+            raise ValueError("lapses: each begin at lapse, which is 0: use 0.1")
+        return self
 
 
 class ClipReward:
@@ -102,6 +115,7 @@ class ClipReward:
         self.centre_I, self.spread_I = np.zeros(size), np.ones(size)
         self.mean_E, self.deviation_E = np.zeros(settings.members), np.ones(settings.members)
         self.floor, self.trained = 0.0, 0
+        self.learned: list[LearnedValues] = []
 
     def _begin(self, size: int, seed: int) -> None:
         settings = self.settings
@@ -219,6 +233,7 @@ class ClipReward:
             self.optimizer.step(f"update {update} on {len(judged)} judgements")
             total += found.item() / self.settings.members
         check_reward_sign(people)
+        self.learned = [person.values() for person in people]
         self.trained += 1
         self._normalise(judged)
         return {"judgement_nll": total / updates} | self._held_out(judged, kept)
@@ -227,7 +242,8 @@ class ClipReward:
         """What annotators and scales are like, by member; of all members together where there is
         nothing to learn about them."""
         none = AnnotatorEffects.none(len(judged.annotators))
-        made = partial(JudgementParameters, none, judged.scales, judged.joint)
+        start, each = replace(none, lapse=self.settings.lapse), self.settings.lapses == "each"
+        made = partial(JudgementParameters, start, judged.scales, judged.joint, each)
         first = made()
         others = self.settings.members - 1 if any(True for _ in first.parameters()) else 0
         return [first, *(made() for _ in range(others))]
@@ -246,9 +262,7 @@ class ClipReward:
         blocks = zip(people, score_ER.split(alike), weight_EM.split(alike), strict=True)
         each = []
         for person, score_BR, weight_BM in blocks:
-            terms = log_likelihood(
-                score_BR.flatten(), part, person.effects(), lapse=self.settings.lapse
-            )
+            terms = log_likelihood(score_BR.flatten(), part, person.effects())
             each.append(-terms.logp_M * (weight_BM.flatten()[of_T] * terms.weight_M))
         return torch.cat(each).sum() / weight_EM.shape[1]
 
@@ -315,6 +329,7 @@ class ClipReward:
             "normal": [self.mean_E.tolist(), self.deviation_E.tolist()],
             "floor": self.floor,
             "trained": self.trained,
+            "learned": self.learned,
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
@@ -324,6 +339,7 @@ class ClipReward:
         self.centre_I, self.spread_I = (np.array(one) for one in state["scale"])
         self.mean_E, self.deviation_E = (np.array(one) for one in state["normal"])
         self.floor, self.trained = float(state["floor"]), int(state["trained"])
+        self.learned = list(state["learned"])
 
 
 def aside(comparisons: int) -> Mask:

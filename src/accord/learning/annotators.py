@@ -1,8 +1,9 @@
 """What is learned about annotators and scales together with the reward.
 
 Rationality beta, side bias gamma and the tie parameter nu of choices among options (`joint`;
-otherwise the given estimates stay as they are), and what ratings need: a sharpness kappa and an
-offset o per annotator, thresholds per scale.
+otherwise the given estimates stay as they are), each annotator's share of lapses (`lapses`;
+likewise), and what ratings need: a sharpness kappa and an offset o per annotator, thresholds per
+scale.
 
 A reward twice as large with every beta and kappa halved says the same, and so does a shift of
 reward, offsets and thresholds together. Normal priors settle this: the penalty is -log of their
@@ -28,6 +29,7 @@ SPREAD = {
     "log_nu": 1.0,
     "sharpness_A": 0.5,
     "offset_A": 1.0,
+    "lapse_logit_A": 1.0,
 }
 """Standard deviations of the priors around their starting values: the given estimates, or 1
 (factors) and 0 (shifts)."""
@@ -47,6 +49,7 @@ class LearnedValues(TypedDict):
     log_nu: float
     sharpness: list[float]
     offset: list[float]
+    lapse: list[float]
     thresholds: list[list[float]]
 
 
@@ -77,10 +80,17 @@ class JudgementParameters(nn.Module):
     log_nu: Tensor
     sharpness_A: Tensor
     offset_A: Tensor
+    lapse_logit_A: Tensor
 
     def __init__(
-        self, start: AnnotatorEffects, scales: Sequence[RatingScale] = (), joint: bool = False
+        self,
+        start: AnnotatorEffects,
+        scales: Sequence[RatingScale] = (),
+        joint: bool = False,
+        lapses: bool = False,
     ) -> None:
+        """joint, lapses: whether effects among options, and shares of lapses, are learned. Raises
+        ValueError for lapses learned from a share of 0, which no logit has."""
         super().__init__()
         self.scales, count = tuple(scales), start.rationality_A.numel()
         self._keep("rationality_A", start.rationality_A, joint)
@@ -88,6 +98,14 @@ class JudgementParameters(nn.Module):
         self._keep("log_nu", torch.as_tensor(start.log_nu, dtype=torch.float32), joint)
         self._keep("sharpness_A", torch.ones(count), bool(scales))
         self._keep("offset_A", torch.zeros(count), bool(scales))
+        self._lapse = start.lapse
+        if lapses:
+            share_A = torch.as_tensor(start.lapse).expand(count)
+            if not ((share_A > 0) & (share_A < 1)).all():
+                raise ValueError(
+                    f"lapses are learned from shares within 0 and 1, not {start.lapse}"
+                )
+            self._keep("lapse_logit_A", share_A.logit(), True)
         self.gaps = nn.ParameterList(
             [_gaps(scale, starting_thresholds(scale)) for scale in self.scales]
         )
@@ -111,7 +129,14 @@ class JudgementParameters(nn.Module):
             tuple(
                 _thresholds(scale, gaps) for scale, gaps in zip(self.scales, self.gaps, strict=True)
             ),
+            lapse=self.lapse,
         )
+
+    @property
+    def lapse(self) -> float | Tensor:
+        """Shares of lapses, [A] where they are learned."""
+        learned = "lapse_logit_A" in self._parameters
+        return torch.sigmoid(self.lapse_logit_A) if learned else self._lapse
 
     def penalty(self) -> Tensor:
         """-log prior density up to a constant, in nats: shape []."""
@@ -146,6 +171,9 @@ class JudgementParameters(nn.Module):
             "log_nu": float(self.log_nu),
             "sharpness": self.sharpness_A.tolist(),
             "offset": self.offset_A.tolist(),
+            "lapse": torch.as_tensor(self.lapse, dtype=torch.double)
+            .expand(len(self.offset_A))
+            .tolist(),
             "thresholds": [
                 _thresholds(s, gaps).tolist()
                 for s, gaps in zip(self.scales, self.gaps, strict=True)
@@ -199,6 +227,8 @@ def describe_annotators(
         "sharpness": sharpness_A * deviation,
         "offset": (offset_EA - shift_E[:, None]).mean(0),
     }
+    if any(any(v["lapse"]) for v in learned):
+        columns["lapse"] = mean([v["lapse"] for v in learned])
     return {
         "annotators": [
             {"annotator": name} | {column: float(values[a]) for column, values in columns.items()}

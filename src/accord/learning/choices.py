@@ -41,7 +41,6 @@ def log_likelihood(
     effects: AnnotatorEffects,
     smoothing: float = 0.0,
     form: Form | None = None,
-    lapse: float = 0.0,
 ) -> Terms:
     """The likelihood's term of everything said in `batch`, in the order of its tables.
 
@@ -49,21 +48,21 @@ def log_likelihood(
     labelled steps. A comparison that says a probability 1-e is the answer of somebody who could not
     call a tie: (1-e) log sigmoid(d) + e log sigmoid(-d), d the difference of the utilities, the
     negative cross-entropy to a soft label. `smoothing` is the least doubt of any, as robust
-    to flipped labels. `form` names the likelihoods of ties and rankings. `lapse` is the share of
-    choices taken to fall on any of the possible ones alike; 0 for heads that give distributions and
-    for rankings by all pairs, whose objective is no probability.
+    to flipped labels. `form` names the likelihoods of ties and rankings. Nobody lapses where heads
+    give distributions or rankings go by all pairs, whose objective is no probability.
     """
     reading = scores if isinstance(scores, HeadOutput) else HeadOutput(scores)
     if not batch:
         raise DataError("a batch of judged groups holds no judgement")
     weight_M = batch.weight_M.to(reading.rewards_R)
     form = form or Form()
-    if lapse and (reading.form.kind != "point" or form.rankings == "all_pairs"):
+    lapses = isinstance(effects.lapse, Tensor) or bool(effects.lapse)
+    if lapses and (reading.form.kind != "point" or form.rankings == "all_pairs"):
         raise ValueError("lapses belong to probabilities of choices by one reward")
     if reading.form.kind != "point":
         return Terms(_of_distributions(reading, batch, smoothing), weight_M)
     parts = [
-        _choices(_utilities(reading, batch, table, effects), table, effects, smoothing, form, lapse)
+        _choices(_utilities(reading, batch, table, effects), table, effects, smoothing, form)
         for table in batch.choices
     ]
     for table, utility_M in zip(
@@ -71,6 +70,7 @@ def log_likelihood(
     ):
         thresholds_L = effects.thresholds[table.scale].to(utility_M)
         logp_M = likelihoods.graded(utility_M, table.level_M.to(utility_M.device), thresholds_L)
+        lapse = _lapse(table, effects, logp_M)
         parts.append(likelihoods.with_lapse(logp_M, lapse, len(thresholds_L) + 1))
     return Terms(torch.cat(parts), weight_M)
 
@@ -138,10 +138,9 @@ def _choices(
     effects: AnnotatorEffects,
     smoothing: float,
     form: Form,
-    lapse: float,
 ) -> Tensor:
     """Log-probabilities [M] of choices, given the utilities of their options."""
-    options = utility_MK.shape[1]
+    options, lapse = utility_MK.shape[1], _lapse(table, effects, utility_MK)
     if table.likelihood == "choice":
         return likelihoods.with_lapse(torch.log_softmax(utility_MK, dim=-1)[:, 0], lapse, options)
     if table.likelihood == "best_worst":
@@ -162,6 +161,13 @@ def _choices(
         return likelihoods.with_lapse(likelihoods.bradley_terry(*pair), lapse)
 
     return _doubted(table.doubt_M.clamp_min(smoothing), logp)
+
+
+def _lapse(table: Choices | Answers, effects: AnnotatorEffects, like: Tensor) -> float | Tensor:
+    """The share of lapses, everybody's or of who judged each row: [M]."""
+    if isinstance(effects.lapse, Tensor):
+        return effects.lapse.to(like)[table.annotator_M.to(like.device)]
+    return effects.lapse
 
 
 def _comparisons(

@@ -174,7 +174,8 @@ class AnnotatorEffects:
     beta is per standard deviation of.
     sharpness_A, offset_A: kappa and o in the utility kappa * r + o that is compared with a scale's
     thresholds; thresholds: ascending [L]
-    per scale. Everybody equal and unbiased: `AnnotatorEffects.none(A)`.
+    per scale. lapse: the share of choices and levels taken to fall on any of the possible ones
+    alike, everybody's or [A]. Everybody equal and unbiased: `AnnotatorEffects.none(A)`.
     """
 
     rationality_A: Tensor
@@ -185,6 +186,7 @@ class AnnotatorEffects:
     thresholds: tuple[Tensor, ...] = field(default=())
     doubt_A: Tensor | None = None
     tail: float = 0.0
+    lapse: float | Tensor = 0.0
 
     @classmethod
     def none(cls, annotators: int = 1, log_nu: float = -1.0) -> AnnotatorEffects:

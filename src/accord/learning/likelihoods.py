@@ -40,9 +40,12 @@ def bradley_terry(first_M: Tensor, second_M: Tensor) -> Tensor:
     return F.logsigmoid(first_M - second_M)
 
 
-def with_lapse(log_p_M: Tensor, lapse: float, options: int = 2) -> Tensor:
-    """log P where a share `lapse` of the choices falls on any of the `options` alike: [M]
-    (Christiano et al. 2017 section 2.2.3, which takes 0.1 for two clips)."""
+def with_lapse(log_p_M: Tensor, lapse: float | Tensor, options: int = 2) -> Tensor:
+    """log P where a share `lapse` of the choices, one number or [M] above 0, falls on any of the
+    `options` alike: [M] (Christiano et al. 2017 section 2.2.3, which takes 0.1 for two clips)."""
+    if isinstance(lapse, Tensor):
+        by_chance_M = lapse.log() - math.log(options)
+        return torch.logaddexp(log_p_M + torch.log1p(-lapse), by_chance_M)
     if not lapse:
         return log_p_M
     return torch.logaddexp(

@@ -9,6 +9,8 @@ from accord.report.render import REWARD_CARD
 from accord.runs.context import StageContext
 from accord.runs.stage import Value
 
+ANNOTATORS = "annotators.json"
+
 if TYPE_CHECKING:
     from accord.control.clip_reward import ClipReward
     from accord.control.judged_clips import JudgedClips
@@ -20,6 +22,8 @@ def leave_card(
     """Write card.json; returns what it says in numbers, nothing where too little was held out."""
     from accord.control.clip_card import clip_card
 
+    if judged is not None:
+        _leave_annotators(context, reward, judged)
     card = None if judged is None else clip_card(reward, judged)
     if card is None:
         return {}
@@ -36,3 +40,23 @@ def leave_card(
     if card.gold_accuracy is not None:
         values["gold_accuracy"] = card.gold_accuracy.value
     return values
+
+
+def _leave_annotators(context: StageContext, reward: ClipReward, judged: JudgedClips) -> None:
+    """Write annotators.json where something was learned about them: rewards in nats, of rationality
+    1."""
+    import torch
+
+    from accord.learning.annotators import describe_annotators
+
+    each = reward.settings.lapses == "each"
+    if not reward.learned or not (judged.joint or judged.scales or each):
+        return
+    centre_E = torch.zeros(len(reward.learned))
+    table = describe_annotators(reward.learned, centre_E, 1.0, judged.annotators, judged.scales)
+    write_json(context.folder / ANNOTATORS, table)
+    if each:
+        most = max(table["annotators"], key=lambda row: float(row["lapse"]))
+        context.say(
+            f"{most['annotator']} lapses most: in {float(most['lapse']):.0%} of the answers"
+        )
