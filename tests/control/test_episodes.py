@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from accord.control import episodes
 from accord.control.episodes import (
     Episode,
     EpisodeStore,
@@ -88,6 +89,23 @@ def test_windows_follow_each_other_to_the_end(steps: int, length: int) -> None:
     assert clips[-1].stop == steps
     assert all(clip.stop - clip.start == length for clip in clips)
     assert all(a.stop == b.start for a, b in pairwise(clips))
+
+
+def test_clips_are_held_without_their_episodes_and_not_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(episodes, "CLIPS_KEPT", 2)
+    store = EpisodeStore(tmp_path)
+    store.append([episode()])
+    clips = [Clip(episode="a", start=n, stop=n + 2) for n in range(4)]
+    for clip in [*clips, *clips]:
+        same(store.clip(clip), store.episode("a").piece(clip))
+        assert store.clip(clip).reward_T.base is None
+        assert store.clip(clip) is store.clip(clip)
+    assert len(store._cut) == 2
+    store.keep(0)
+    store.append([episode(seed=1)])
+    same(store.clip(clips[3]), episode(seed=1).piece(clips[3]))
 
 
 def test_a_kill_while_writing_loses_that_append_alone(tmp_path: Path) -> None:

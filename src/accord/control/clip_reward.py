@@ -289,9 +289,10 @@ class ClipReward:
         pairs = judged.ordered(kept)
         if not pairs:
             return {}
-        better, worse = map(list, zip(*pairs, strict=True))
-        score_C = self.scores(judged.clips_CLI, judged.there_CL).mean(0)
-        return {"heldout_agreement": float((score_C[better] > score_C[worse]).mean())}
+        shown = np.array(pairs).T.ravel()  # all that are better, then all that are worse
+        score = self.scores(judged.clips_CLI[shown], judged.there_CL[shown]).mean(0)
+        better, worse = np.split(score, 2)
+        return {"heldout_agreement": float((better > worse).mean())}
 
     def settle(self, ends_BI: Array) -> None:
         """Take the mean reward of steps that ended an episode as the floor that all rewards are

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ from accord.statistics.intervals import Array
 VERSION, HEAD = 1, "accord"
 KEPT = 8
 """Blocks that are held in memory."""
+CLIPS_KEPT = 4096
+"""Clips that are: a reward reads all that were judged each time it learns."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,13 @@ class Episode:
             None if self.state_TS is None else self.state_TS[around],
         )
 
+    def apart(self) -> Episode:
+        """With arrays of its own, so that nothing longer that it was cut from stays in memory."""
+        arrays: dict[str, Any] = {
+            name: rows.copy() for name, rows in vars(self).items() if isinstance(rows, np.ndarray)
+        }
+        return replace(self, **arrays)
+
 
 def windows(episode: Episode, steps: int) -> list[Clip]:
     """Clips of `steps` that follow each other in an episode, its last steps among them. Raises
@@ -163,6 +172,7 @@ class EpisodeStore:
         self._places: dict[str, tuple[Path, dict[str, Any]]] = {}
         self._blocks: list[Path] = []
         self._held: OrderedDict[Path, dict[str, Any]] = OrderedDict()
+        self._cut: OrderedDict[tuple[str, int, int], Episode] = OrderedDict()
         for path in sorted(folder.glob("block-*.safetensors")):
             self._index(path)
 
@@ -228,7 +238,13 @@ class EpisodeStore:
 
     def clip(self, clip: Clip) -> Episode:
         """The steps that a clip shows. Raises DataError as `episode` and `Episode.piece` do."""
-        return self.episode(clip.episode).piece(clip)
+        key = clip.episode, clip.start, clip.stop
+        if key not in self._cut:
+            self._cut[key] = self.episode(clip.episode).piece(clip).apart()
+            if len(self._cut) > CLIPS_KEPT:
+                self._cut.popitem(last=False)
+        self._cut.move_to_end(key)
+        return self._cut[key]
 
     def _index(self, path: Path) -> None:
         try:

@@ -66,6 +66,7 @@ class Questioning:
         self.told: dict[str, float] = {}
         self._schedule = settings.schedule() if settings.learn_from == "comparisons" else {}
         self._log = AppendLog(folder / "feedback.jsonl")
+        self._read: list[tuple[dict[str, Any], Feedback]] = []  # rows that were read before
         self._hearing = None if people is None else Hearing(people, settings, self._log, say)
         filmed = people is not None and not has_poses(settings.environment)
         self._recent = RecentWalk(1 if filmed else settings.recent)  # frames are not kept so long
@@ -73,7 +74,13 @@ class Questioning:
     @property
     def records(self) -> list[Feedback]:
         """What was judged so far."""
-        return [Feedback.model_validate(row) for row in self._log.rows]
+        rows, known = self._log.rows, self._read
+        same = 0
+        while same < min(len(rows), len(known)) and rows[same] is known[same][0]:
+            same += 1
+        fresh = [(row, Feedback.model_validate(row)) for row in rows[same:]]
+        self._read = known[:same] + fresh
+        return [record for _, record in self._read]
 
     @property
     def judged(self) -> bool:
