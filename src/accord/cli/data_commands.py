@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from accord.cli.export_options import SHAPES
 from accord.cli.sources import source as source_argument
-from accord.cli.studio_commands import SHAPES
 from accord.cli.terminal import guarded
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from accord.cli.export_options import export_options
 from accord.cli.feedback_measures import MEASURES
 from accord.cli.sources import source as source_argument
-from accord.cli.studio_commands import SHAPES
 from accord.cli.terminal import guarded
 
 if TYPE_CHECKING:
@@ -52,23 +52,7 @@ def feedback_import(source: DataSource, store: Path, redact: Path | None) -> Non
 @feedback.command("export")
 @SOURCE
 @click.argument("destination", type=click.Path(path_type=Path))
-@click.option("--to", "shape", default="accord", show_default=True, help=SHAPES)
-@click.option(
-    "--card/--no-card",
-    default=True,
-    show_default=True,
-    help="Write a data card beside it (.card.md, .card.json).",
-)
-@click.option(
-    "--hash-annotators",
-    is_flag=True,
-    help="Replace annotators, sessions and record ids by a keyed hash.",
-)
-@click.option(
-    "--salt",
-    envvar="ACCORD_SALT",
-    help="Key of the hash (or ACCORD_SALT); without one it is made and shown once.",
-)
+@export_options
 @guarded
 def feedback_export(
     source: DataSource,

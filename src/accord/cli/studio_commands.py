@@ -7,13 +7,8 @@ from pathlib import Path
 
 import click
 
+from accord.cli.export_options import export_options
 from accord.cli.terminal import guarded
-
-SHAPES = (
-    "accord, trl-prompt, trl-preference, trl-preference-implicit, trl-unpaired, trl-completion, "
-    "trl-stepwise, hh, "
-    "prm800k, oasst, csv-pairwise or csv-ratings."
-)
 
 STUDIO_DATABASE = click.option(
     "--database",
@@ -145,25 +140,9 @@ DATABASE = click.option(
 @click.argument("project")
 @click.argument("destination", type=click.Path(path_type=Path))
 @DATABASE
-@click.option("--to", "shape", default="accord", show_default=True, help=SHAPES)
+@export_options
 @click.option("--gold", is_flag=True, help="Items with known answers too.")
 @click.option("--skips", is_flag=True, help="Who skipped what, as records.")
-@click.option(
-    "--card/--no-card",
-    default=True,
-    show_default=True,
-    help="Write a data card beside it (.card.md, .card.json).",
-)
-@click.option(
-    "--hash-annotators",
-    is_flag=True,
-    help="Replace annotators, sessions and record ids by a keyed hash.",
-)
-@click.option(
-    "--salt",
-    envvar="ACCORD_SALT",
-    help="Key of the hash (or ACCORD_SALT); without one it is made and shown once.",
-)
 @guarded
 def studio_export(
     project: str,
