@@ -11,9 +11,9 @@ import site
 import sys
 import sysconfig
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 
 from accord.errors import AccordError, ConfigError
@@ -82,9 +82,25 @@ def told(error: BaseException) -> str:
     told = f"{type(error).__name__}: {text}" if text else type(error).__name__
     if isinstance(error, SyntaxError) and error.filename:
         return f"{type(error).__name__}: {error.msg} ({error.filename} line {error.lineno})"
-    frames = [
+    return told + _last_place(traceback.extract_tb(error.__traceback__))
+
+
+def in_user_code(frame: FrameType | None) -> str:
+    """The file and line at which a thread is, in brackets: the last that are the user's; where none
+    are, the last of all."""
+    stack = traceback.extract_stack(frame) if frame is not None else []
+    return _last_place(stack) or "".join(_place(one) for one in stack[-1:])
+
+
+def _last_place(frames: Sequence[traceback.FrameSummary]) -> str:
+    """Of the last frame that is the user's; nothing where none is."""
+    own = [
         frame
-        for frame in traceback.extract_tb(error.__traceback__)
+        for frame in frames
         if not frame.filename.startswith("<") and not is_installed(Path(frame.filename))
     ]
-    return f"{told} ({frames[-1].filename} line {frames[-1].lineno})" if frames else told
+    return "".join(_place(one) for one in own[-1:])
+
+
+def _place(frame: traceback.FrameSummary) -> str:
+    return f" ({frame.filename} line {frame.lineno})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 
@@ -11,12 +12,14 @@ import pytest
 gymnasium = pytest.importorskip("gymnasium", reason="the extra control is not installed")
 mujoco = pytest.importorskip("mujoco", reason="the extra control is not installed")
 
+from accord.control import hanging  # noqa: E402
 from accord.control.flips import count_flips  # noqa: E402
 from accord.control.making import make  # noqa: E402
 from accord.control.mujoco_batch import MujocoBatch  # noqa: E402
 from accord.control.rollouts import Walker  # noqa: E402
 from accord.errors import AccordError, ConfigError, DataError, RunError  # noqa: E402
 from accord.seeds import generator  # noqa: E402
+from forked import Command  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -253,3 +256,36 @@ def test_an_environment_that_hangs_is_named_and_not_waited_for() -> None:
     assert time.monotonic() - began < 3
     assert "patience" in str(caught.value.fix)
     time.sleep(0.25)  # nothing is interrupted afterwards
+
+
+def take_steps(arguments: list[str]) -> None:
+    """In a process of its own, with little grace: (environment, patience, steps)."""
+    hanging.GRACE = 0.1
+    name, patience, steps = arguments
+    environments = make(name, 1, patience=float(patience))
+    environments.reset(np.arange(1), generator(1, "begin"))
+    print("begun")
+    for _ in range(int(steps)):
+        environments.step(np.zeros((1, 1)))
+
+
+@pytest.mark.parametrize("name", ["Stubborn", "Compiled"])
+def test_what_swallows_the_interruption_or_is_compiled_ends_the_process(name: str) -> None:
+    """And says where it was; what was printed before is not lost."""
+    ending = Command(take_steps, f"user_environments:{name}-v0", "0.3", "1")
+    said = ending.ended()
+    assert ending.returncode == 1
+    assert "begun" in said
+    assert re.search(
+        rf"error: the environment user_environments:{name}-v0 hangs in step\(\): it did not come back"
+        r" within 0.3 seconds, nor where it was interrupted \(\S*user_environments.py line \d+\)"
+        r"\n  fix: .*patience",
+        said,
+    )
+
+
+def test_many_short_steps_are_no_long_one() -> None:
+    """Which together take longer than one may."""
+    going = Command(take_steps, "user_environments:Slow-v0", "1", "40")
+    assert going.ended() == "begun\n"
+    assert going.returncode == 0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
+from contextlib import suppress
 from typing import Any, ClassVar
 
 import gymnasium
@@ -94,6 +96,28 @@ class Hanging(Walk):
         return super().step(action)
 
 
+class Slow(Walk):
+    def step(self, action: Any) -> Any:
+        time.sleep(0.05)
+        return super().step(action)
+
+
+class Stubborn(Walk):
+    """Never comes back from a step, and swallows whatever it is told."""
+
+    def step(self, action: Any) -> Any:
+        while True:
+            with suppress(BaseException):
+                time.sleep(5)
+
+
+class Compiled(Walk):
+    """Its step is compiled code that takes half an hour."""
+
+    def step(self, action: Any) -> Any:
+        hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
+
+
 class Walled(Walk):
     """A wall at 0 that nothing gets through: to push against it changes nothing."""
 
@@ -140,8 +164,8 @@ class Fickle(Shown):
 
 
 MADE: tuple[type[gymnasium.Env[Any, Any]], ...] = (
-    Walk, Breaking, Singular, Blind, Unpaid, Worded, Unbounded, Narrow, Praised, Leaving, Short, Hanging, Walled, Shown,
-    Misdrawn, Growing, Nowhere, Fickle,
+    Walk, Breaking, Singular, Blind, Unpaid, Worded, Unbounded, Narrow, Praised, Leaving, Short, Hanging, Slow,
+    Stubborn, Compiled, Walled, Shown, Misdrawn, Growing, Nowhere, Fickle,
 )  # fmt: skip
 gymnasium.register("Endless-v0", Walk)
 for one in MADE:

@@ -10,7 +10,7 @@ import numpy as np
 
 from accord.control.environments import ActionForm, EnvironmentBatch, Stepped, check_finite
 from accord.control.extra import needed
-from accord.control.hanging import HangsError, TimeLimit
+from accord.control.hanging import HangsError, TimeLimit, hangs
 from accord.control.poses import FRAME_SECONDS, PIXELS, Frame, small
 from accord.errors import AccordError, ConfigError, RunError
 from accord.seeds import derive_seed
@@ -283,15 +283,12 @@ class _EnvironmentsOwn:
         self.name, self.what, self.limit = name, what, limit
 
     def __enter__(self) -> None:
-        self.limit.__enter__()
+        self.limit.begin(self.name, self.what)
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        self.limit.__exit__()
+        self.limit.end()
         if isinstance(error, HangsError):
-            raise RunError(
-                f"the environment {self.name} hangs in {self.what}(): {told(error)}",
-                "mend it, or allow it more seconds (patience); nothing judged is lost",
-            ) from error
+            raise hangs(self.name, self.what, told(error)) from error
         # Who leaves Python would end the run with an exit code that means something else.
         if isinstance(error, Exception | SystemExit) and not isinstance(error, AccordError):
             raise RunError(
