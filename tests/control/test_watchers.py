@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
+from benchmarks.watchers import KINDS, PLAIN, coverage, estimated, held, pairs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,6 +20,7 @@ from accord.feedback.messages import Clip
 from accord.feedback.records import Feedback
 from accord.feedback.simulate import flip
 from accord.seeds import generator
+from accord.statistics.intervals import Interval, share
 
 
 def asked(kind: AskedKind, sums: np.ndarray) -> list[AskedClips]:
@@ -93,18 +93,6 @@ def test_what_is_turned_round_twice_is_what_it_was(kind: AskedKind) -> None:
         assert flip(record, 0.0, 0) == record
 
 
-def pairs(count: int, seed: int, steps: int = 8) -> list[AskedClips]:
-    """Questions about two clips whose steps are liked by chance."""
-    rng = np.random.default_rng(seed)
-    return [
-        AskedClips(
-            tuple(Clip(episode=f"{n}-{k}", start=0, stop=steps) for k in range(2)), "random",
-            tuple(rng.normal(size=(2, steps))),
-        )
-        for n in range(count)
-    ]  # fmt: skip
-
-
 @given(st.integers(0, 999), st.sampled_from([0.0, 0.2, 0.5]), st.sampled_from([0.0, 0.1, 0.4]))
 @settings(max_examples=15, deadline=None)
 def test_the_worst_questions_are_skipped_and_the_nearest_clips_are_equal(
@@ -135,33 +123,32 @@ def test_who_forgets_goes_by_the_end() -> None:
         assert record.choice.preferred == better  # type: ignore[union-attr]
 
 
-TRUE: dict[str, dict[str, Any]] = {
-    "Boltzmann": {}, "lapsing": {"mistakes": 0.15}, "myopic": {"memory": 0.8}, "skipping": {"skips": 0.25},
-    "calling equal": {"equal": 0.2}, "all of it": {"mistakes": 0.25, "memory": 0.75, "skips": 0.1, "equal": 0.1},
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("kind", TRUE)
+@pytest.mark.parametrize("kind", KINDS)
 def test_what_a_watcher_is_like_is_found_from_its_answers(kind: str) -> None:
     """Near 95 % intervals, of which those of who errs and who forgets leave out who does not."""
-    questions, told = pairs(1500, 4), TRUE[kind]
-    watcher = SimulatedWatcher("Q", 1.0, **told)
-    rng, records = generator(7, kind), list[Feedback]()
-    for first in range(0, 1500, 150):  # in rounds
-        records += watcher.judge(questions[first : first + 150], rng)
-    found: WatcherEstimate = estimate_watcher(records, [one.liked for one in questions])  # type: ignore[misc]
-    wanted = {"rationality": 1.0, "mistakes": told.get("mistakes", 0.0), "memory": told.get("memory", 1.0)}  # fmt: skip
-    for name, true in wanted.items():
-        interval = getattr(found, name)
+    told = KINDS[kind]
+    found = estimated(told, 1500, 7)
+    for name, plain in PLAIN.items():
+        interval, true = getattr(found, name), told.get(name, plain)
         half = (interval.high - interval.low) / 4  # of 18 intervals one misses by chance
         assert interval.low - half <= true <= interval.high + half, name
-    assert found.rationality.high < 5 * found.rationality.low
+    assert found.rationality.high < 10 * found.rationality.low
     if kind != "all of it":  # who forgets and skips, too, may be less sure instead
         assert (found.mistakes.low > 0) == ("mistakes" in told)
     assert (found.memory.high < 1) == ("memory" in told)
     assert found.skipped == pytest.approx(told.get("skips", 0), abs=0.01)
     assert found.equal == pytest.approx(told.get("equal", 0), abs=0.01)
     assert found.decided + round(found.equal * (1500 - 1500 * found.skipped)) + 1500 * found.skipped == 1500  # fmt: skip
+
+
+def test_an_interval_holds_what_the_watcher_is_like_and_its_ends() -> None:
+    one = Interval(1.0, 0.8, 1.25)
+    found = WatcherEstimate(9, one, Interval(0.1, 0.06, 0.15), one, 0.0, 0.0, (0.0, 0.0))
+    assert held(found, {}) == {"rationality": True, "mistakes": False, "memory": True}
+    assert held(found, {"mistakes": 0.15, "memory": 0.79}) == {"rationality": True, "mistakes": True, "memory": False}  # fmt: skip
+    shares, ratio = coverage(KINDS["lapsing"], 3, 200, 1)
+    assert shares == {name: share(3, 3) for name in PLAIN}
+    assert ratio > 1
 
 
 def test_nothing_decided_tells_nothing() -> None:
