@@ -86,6 +86,7 @@ declare(
     1,
     "held-out strict pairs ordered as judged, or of thumbs good before bad ones; chance is 0.5",
 )
+declare("heldout_pairs", "pairs", 0, INF, "held-out pairs of clips that judgements order")
 declare("member", "index", 0, INF, "ensemble member being trained")
 # --- preference -----------------------------------------------------------------------------------
 declare(

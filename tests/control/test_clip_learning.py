@@ -171,6 +171,7 @@ def test_a_run_asks_in_any_kind(tmp_path: Path, asks: AskedKind) -> None:
     assert arms[:14] == ["random"] * 14
     assert arms[14:].count("random") == 4
     assert 0 <= whole.told["heldout_agreement"] <= 1
+    assert whole.told["heldout_pairs"] >= 1
     if asks != "rating":
         return
     session = Stops(3, tmp_path / "state.pt")

@@ -130,6 +130,7 @@ def test_it_recovers_what_was_liked() -> None:
     reward.fix_scale(clips.clips_CLI.reshape(-1, 5))
     found = reward.learn(clips, 150)
     assert found["heldout_agreement"] >= 0.8
+    assert found["heldout_pairs"] == 20
     fresh, gap = compared(200, 9)
     first, second = reward.scores(fresh.clips_CLI).mean(0).reshape(2, -1)
     assert ((first > second) == (gap > 0)).mean() > 0.85

@@ -59,6 +59,8 @@ def test_recorded_replayed_and_shown(tmp_path: Path) -> None:
     small = ["--episodes", "3", "--limit", "20", "--elsewhere", "0.5"]
     told = accord("record", "accord:Backflip", store, *small)
     assert f"3 episodes of accord:Backflip, 60 steps, in {store}" in told
+    mean = r"an episode: 20 \(all equal: no interval\) steps, paid \S+ \[\S+, \S+\]"
+    assert re.search(mean, told)
     assert "holds episodes already" in accord("record", "accord:Backflip", store, fails=True)
     assert "3 of 3 episodes are the same again, to the bit" in accord("replay", store)
     accord("render", str(tmp_path), str(page), "--clip", "0-000-0000:5:15", "--clip", "0-001-0000")
@@ -73,6 +75,16 @@ def test_recorded_replayed_and_shown(tmp_path: Path) -> None:
     assert "leaves episode" in accord(
         "render", store, str(page), "--clip", "0-000-0000:0:99", fails=True
     )
+
+
+def test_no_episode_is_shorter_than_a_step(tmp_path: Path) -> None:
+    """Of two episodes the interval of what they last is wide, and would be so both ways alike."""
+    told = accord("record", "CartPole-v1", str(tmp_path / "few"), "--episodes", "2", "--seed", "3")
+    found = re.search(r"an episode: (\S+) \[(\S+), (\S+)\] steps", told)
+    assert found is not None, told
+    mean, low, high = map(float, found.groups())
+    assert low == 1
+    assert high > 2 * mean
 
 
 def test_what_was_changed_is_not_the_same_again(tmp_path: Path) -> None:

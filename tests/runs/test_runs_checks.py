@@ -203,8 +203,8 @@ def test_an_adapter_left_by_an_earlier_stage(
 @pytest.mark.parametrize(
     ("reference", "message"),
     [
-        ("stage:data/prompts", "a prompts, not judgements"),
-        ("stage:data/gold", "gold reward, not judgements"),
+        ("stage:data/prompts", "': prompts, not judgements"),
+        ("stage:data/gold", "': a gold reward, not judgements"),
     ],
 )
 def test_an_artefact_of_another_kind(tmp_path: Path, reference: str, message: str) -> None:

@@ -115,6 +115,12 @@ def test_two_places_whose_episodes_have_the_same_names_teach_one_reward(tmp_path
         "lapse" not in row or row["lapse"] == pytest.approx(0.1) for row in told["annotators"]
     )
     assert told["annotators"][0]["rationality"] != told["annotators"][1]["rationality"]
+    assert values["card_pairs"] == card["pairs"]
+    assert f"% of {card['pairs']} pairs held out are ordered as judged" in result["summary"]
+    page = (tmp_path / "run/report.html").read_text()
+    shown = page[page.index('id="reward-of-clips"') :]
+    assert "reward: does the learned reward tell better clips from worse ones" in shown
+    assert f"On {card['pairs']} held-out pairs it agrees" in shown
 
     class Both:
         def clip(self, clip: Clip) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -52,7 +53,7 @@ def write_episodes(
     steps = [float(one.steps) for one in found.episodes]
     paid = [float(one.reward_T.sum()) for one in found.episodes]
     click.echo(f"{len(steps):,} episodes of {environment}, {sum(steps):,.0f} steps, in {out}")
-    click.echo(f"an episode: {_mean(steps)} steps, paid {_mean(paid)}")
+    click.echo(f"an episode: {_mean(steps, least=1)} steps, paid {_mean(paid)}")
 
 
 def _new_store(out: Path) -> EpisodeStore:
@@ -62,8 +63,14 @@ def _new_store(out: Path) -> EpisodeStore:
     return store
 
 
-def _mean(values: Sequence[float]) -> str:
-    return str(student_mean(values) or f"{values[0]:.3g}")
+def _mean(values: Sequence[float], least: float = -math.inf) -> str:
+    """least: below which no value lies, and so no mean."""
+    mean = student_mean(values)
+    if mean is None:
+        return f"{values[0]:.3g}"
+    if mean.low is not None:
+        mean = mean.model_copy(update={"low": max(mean.low, least)})
+    return str(mean)
 
 
 def _policy(name: str, environments: EnvironmentBatch, greedy: bool) -> Act:

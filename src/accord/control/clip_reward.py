@@ -289,10 +289,11 @@ class ClipReward:
         pairs = judged.ordered(kept)
         if not pairs:
             return {}
-        shown = np.array(pairs).T.ravel()  # all that are better, then all that are worse
-        score = self.scores(judged.clips_CLI[shown], judged.there_CL[shown]).mean(0)
-        better, worse = np.split(score, 2)
-        return {"heldout_agreement": float((better > worse).mean())}
+        shown_C, at = np.unique(np.array(pairs), return_inverse=True)
+        score_C = self.scores(judged.clips_CLI[shown_C], judged.there_CL[shown_C]).mean(0)
+        better_P, worse_P = score_C[at.reshape(-1, 2)].T
+        right_P = better_P > worse_P
+        return {"heldout_agreement": float(right_P.mean()), "heldout_pairs": float(len(pairs))}
 
     def settle(self, ends_BI: Array) -> None:
         """Take the mean reward of steps that ended an episode as the floor that all rewards are
@@ -347,11 +348,6 @@ def aside(comparisons: int) -> Mask:
     """Which are kept aside."""
     kept: Mask = np.arange(comparisons) % HELD_OUT == HELD_OUT - 1
     return kept
-
-
-def held_out(comparisons: int) -> int:
-    """How many of so many are kept aside, the undecided ones among them."""
-    return int(aside(comparisons).sum())
 
 
 def member_seed(seed: int) -> int:

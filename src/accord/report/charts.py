@@ -393,6 +393,7 @@ METRICS = {
     "heldout_loss_tok": "Loss per token, held out",
     "heldout_loss": "Loss, held out",
     "heldout_agreement": "Pairs ordered as judged, held out",
+    "heldout_pairs": "Pairs held out",
     "heldout_score": "Score, held out",
 }
 """Metrics that are looked at first, in this order, by the names that people use."""

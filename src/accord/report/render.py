@@ -175,6 +175,7 @@ class _Page:
             **self._training(),
             "greedy": self._greedy(),
             **self._acts(),
+            "clip_cards": self._clip_cards(),
             **samples_of(self._samples()),
             "recipe": text,
             "environment": self._readable("environment.json"),
@@ -251,6 +252,19 @@ class _Page:
             "acts": acts,
             "poses": script_json([act["poses"] for act in acts]) if drawn else None,
         }
+
+    def _clip_cards(self) -> list[dict[str, Any]]:
+        """Of each stage that learned a reward of clips and no policy: its card."""
+        found = [
+            (stage["stage"], _json(stage["folder"] / REWARD_CARD))
+            for stage in self.stages
+            if stage["kind"] == "clip_reward"
+        ]
+        return [
+            {"stage": name, "card": card, "calibration": self._figure(charts.calibration(card))}
+            for name, card in found
+            if card is not None
+        ]
 
     def _training(self) -> dict[str, Any]:
         curves = read_curves(self.run_dir)

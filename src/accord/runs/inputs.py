@@ -28,6 +28,13 @@ RECORDS: tuple[Kind, ...] = ("judgements", "demonstrations")
 rest."""
 
 
+def one_of(kind: str) -> str:
+    """A kind with its article: "a policy", "an answer", but "samples", "points of a policy"."""
+    if kind.partition(" of ")[0].endswith("s"):
+        return kind
+    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
+
+
 @dataclass(frozen=True)
 class Names:
     """Beside a setting's type: the setting names something of this kind, or several of them."""

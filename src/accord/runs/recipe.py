@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 from accord.errors import ConfigError
 from accord.feedback.formats.source import DataSource
 from accord.runs import parameters as recipe_parameters
-from accord.runs.inputs import RECORDS, REFERENCE, Named, named, stage_of, texts_in
+from accord.runs.inputs import RECORDS, REFERENCE, Named, named, one_of, stage_of, texts_in
 from accord.runs.loop_settings import LoopSettings
 from accord.runs.parameters import Parameter, quoted
 from accord.runs.registry import find
@@ -466,11 +466,10 @@ def _check_reference(
         if kind == expected.kind
     ]
     raise ConfigError(
-        f"{where}: {'an' if (provided or 'x')[0] in 'aeiou' else 'a'}"
-        f" {provided or 'file nobody reads'}, not {expected.kind}",
+        f"{where}: {one_of(provided or 'file nobody reads')}, not {one_of(expected.kind)}",
         (
-            f"earlier stages leave {expected.kind} as: {', '.join(fitting)}"
+            f"earlier stages leave {one_of(expected.kind)} as: {', '.join(fitting)}"
             if fitting
-            else f"no earlier stage leaves {expected.kind}"
+            else f"no earlier stage leaves {one_of(expected.kind)}"
         ),
     )

@@ -34,6 +34,7 @@ def leave_card(
     )
     values: dict[str, Value] = {
         "heldout_accuracy": card.accuracy.value,
+        "card_pairs": card.pairs,
         "calibration_error": card.before.ece.value,
         "temperature": card.temperature.value,
     }

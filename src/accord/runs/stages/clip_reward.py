@@ -118,7 +118,7 @@ class RewardOfClips(Stage):
         known = (
             "too few are held out to say how well"
             if right is None
-            else f"{right:.1%} of the pairs held out are ordered as judged"
+            else f"{right:.1%} of {values['card_pairs']:,} pairs held out are ordered as judged"
         )
         return StageResult(
             f"{read.told}; {known}", values, {name: at for name, at in made.items() if at.exists()}

@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from accord.control.settings import ClipLearningSettings
 from accord.errors import AccordError, ConfigError
 from accord.feedback.messages import Clip
+from accord.feedback.words import counted
 from accord.files import write_json
 from accord.report.render import EPISODES, POSES, REWARD_CARD
 from accord.runs.context import StageContext
@@ -296,7 +297,8 @@ def _note(values: Mapping[str, float], asks: AskedKind) -> str:
     asked, answered = values["comparisons_asked"], values["comparisons"]
     of = f" of {asked:.0f}" if asked > answered else ""
     right = values.get("heldout_agreement")
-    ordered = "" if right is None else f", {right:.0%} of those held out ordered as judged"
+    pairs = counted(int(values.get("heldout_pairs", 0)), "held-out pair")
+    ordered = "" if right is None else f", {right:.0%} of {pairs} ordered as judged"
     return f"{told}, {answered:.0f}{of} {ANSWERS[asks]}{ordered}"
 
 
