@@ -23,7 +23,7 @@ pytest.importorskip("gymnasium", reason="the extra control is not installed")
 
 from accord.cli.main import main
 from accord.control.answering import SHOWN
-from accord.control.asked_kinds import ASKED_KINDS
+from accord.control.asked_kinds import ASKED_KINDS, said_of
 from accord.control.clip_learning import ClipLearning
 from accord.control.clip_reward import ClipReward, ClipRewardSettings
 from accord.control.episodes import EpisodeStore, windows
@@ -42,6 +42,8 @@ from accord.feedback.messages import Clip
 from accord.feedback.records import Comparison, Feedback
 from accord.files import AppendLog
 from accord.learning.session import LocalSession
+from accord.runs.stages import clip_film
+from accord.runs.stages.clip_film import last_answers
 from accord.seeds import generator
 from accord.studio.client import ApiError, Client
 from accord.studio.people import accounts, api_tokens
@@ -399,6 +401,7 @@ class Bystander:
 
     def ask(self, rollout: int, asked: Any, drawings: Any) -> None:
         self.seen += drawings.values()
+        self.drawn = getattr(self, "drawn", {}) | dict(drawings)
         self.inner.ask(rollout, asked, drawings)
         self.records = getattr(self, "records", []) + SimulatedWatcher("Which?", 1.0).judge(asked, generator(rollout, "by"))  # fmt: skip
 
@@ -438,7 +441,14 @@ def test_an_environment_without_poses_is_seen_by_its_frames(tmp_path: Path, monk
         people = Bystander(db, project)
         learner = ClipLearning(settings, 5, tmp_path, people=people)
         learner.run(LocalSession())
+        answers = last_answers(learner, people.inner)
+        monkeypatch.setattr(clip_film, "HEAVIEST_FRAMES", 1)
+        assert last_answers(learner, people.inner) == []
     assert people.told[-1].judgements == 12
+    for said, answer in zip(learner.records[-4:], answers, strict=True):  # as they were seen
+        for option, clip in zip(said.in_order, answer["clips"], strict=True):
+            assert clip["sheet"] == people.drawn[clip_key(option.content)]["sheet"]  # type: ignore[arg-type]
+            assert clip["note"] == said_of(said, option)
     for shown in people.seen:
         assert (shown["kind"], shown["width"], shown["height"], shown["dt"]) == ("frames", 150, 100, 0.1)  # fmt: skip
     sheet = np.asarray(Image.open(io.BytesIO(base64.b64decode(people.seen[0]["sheet"]))))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -200,6 +200,25 @@ class StudioJudges:
         with self.db.read() as session:
             keys = [key for number, key in session.execute(query) if number in ours]
         editing.pause_items(self.db, self.project, keys, True)
+
+    def drawings(self, clips: Iterable[Clip]) -> Drawings:
+        """What was seen of these clips, of which those that nobody was asked about are left out."""
+        wanted, found = {clip_key(clip) for clip in clips}, dict[str, dict[str, Any]]()
+        query = (
+            select(Item.options)
+            .where(Item.project_id == self.project)
+            .order_by(Item.id.desc())
+            .execution_options(yield_per=20)  # a clip's frames may weigh megabytes
+        )
+        with self.db.read() as session:
+            for options in session.scalars(query):
+                if len(found) == len(wanted):
+                    break
+                for option in options:
+                    key = clip_key(Clip.model_validate(option["content"]))
+                    if key in wanted:
+                        found[key] = option["drawing"]
+        return found
 
     def _items(self, marked: str) -> list[tuple[int, dict[str, Any]]]:
         """Items of ours, and their meta, in which this stands."""

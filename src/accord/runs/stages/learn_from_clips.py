@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from accord.control.settings import ClipLearningSettings
-from accord.errors import AccordError, ConfigError
-from accord.feedback.messages import Clip
+from accord.errors import ConfigError
 from accord.feedback.words import counted
 from accord.files import write_json
-from accord.report.render import EPISODES, POSES, REWARD_CARD
+from accord.report.render import EPISODES, REWARD_CARD
 from accord.runs.context import StageContext
 from accord.runs.plan import Plan
 from accord.runs.stage import Stage, StageConfig, StageResult, Value
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from accord.control.asked_kinds import AskedKind
     from accord.control.clip_learning import ClipLearning
     from accord.control.environments import EnvironmentBatch
-    from accord.control.people import ClipJudges
+    from accord.control.people import StudioJudges
     from accord.control.rollouts import Act
     from accord.control.watched import WatchedFolder
     from accord.examine.episodes import EpisodeEvidence, GoldBy, PointScores
@@ -37,8 +36,6 @@ STUDIO = "studio.json"
 """Remembers the project in which people judge."""
 WATCHED, REWARD = "watched", "reward.safetensors"
 """What evaluations saw, and the reward at the end."""
-SHOWN = 4
-"""Answers whose clips the page shows."""
 PACE = {"ppo": (2_000, 15_000), "sac": (80, 800)}
 """Learner -> steps per second that a run takes at least and at most, learning included."""
 
@@ -190,6 +187,7 @@ class LearnFromClips(Stage):
     def _learned(self, config: LearnFromClipsConfig, context: StageContext) -> StageResult:
         from accord.control.clip_learning import ClipLearning
         from accord.control.gym_batch import known_limit
+        from accord.runs.stages.clip_film import last_answers
 
         with _people(config, context) as people:
             learning = ClipLearning(
@@ -199,8 +197,9 @@ class LearnFromClips(Stage):
             note = partial(_note, asks=config.asks)
             session = context.session(note, **config.checkpoints.model_dump())
             learning.run(session, points.evaluate)
+            answers = last_answers(learning, people)
         scores = [points.scores(step, learning) for step in points.watched.points]
-        return _result(config, context, learning, points, scores)
+        return _result(config, context, learning, points, scores, answers)
 
 
 def _try_picture(environment: EnvironmentBatch) -> None:
@@ -244,7 +243,7 @@ def _place(database: str) -> str:
 
 
 @contextmanager
-def _people(config: LearnFromClipsConfig, context: StageContext) -> Iterator[ClipJudges | None]:
+def _people(config: LearnFromClipsConfig, context: StageContext) -> Iterator[StudioJudges | None]:
     """Who judges, where these are people: in a project of this run's own."""
     if not config.asks_people:
         yield None
@@ -351,10 +350,12 @@ def _result(
     learning: ClipLearning,
     points: _Points,
     scores: list[PointScores],
+    answers: list[dict[str, Any]],
 ) -> StageResult:
     from accord.control.asked_kinds import ANSWERS
     from accord.examine.episodes import decide_episodes, measure_episodes
     from accord.runs.stages.clip_card import leave_card
+    from accord.runs.stages.clip_film import draw
 
     gold_by: GoldBy = "tuned on" if config.learn_from == "reward" else "environment"
     evidence = measure_episodes(config.environment, scores, gold_by)
@@ -363,7 +364,7 @@ def _result(
     for folder in (context.folder, context.run_dir):
         write_json(folder / "verdict.json", verdict.model_dump(mode="json"))
     learning.save(context.folder)
-    _draw(config, context, learning, points)
+    draw(context, learning.environments, points.watched, points.limit, config.patience, answers)
     last, values = evidence.last, _values(evidence, learning)
     told = [f"{name} {estimate.value:.2f}" for name, estimate in last.measured.items()]
     asked = f"{learning.answered:,} {ANSWERS[config.asks]}, " if learning.records else ""
@@ -394,33 +395,3 @@ def _values(evidence: EpisodeEvidence, learning: ClipLearning) -> dict[str, Valu
     }
     values |= {name: estimate.value for name, estimate in last.measured.items()}
     return values | learning.told
-
-
-def _draw(
-    config: LearnFromClipsConfig, context: StageContext, learning: ClipLearning, points: _Points
-) -> None:
-    """The policy at the end, and clips as they were judged where there are poses of them. What
-    cannot be shown costs the run nothing but its film."""
-    from accord.control.asked_kinds import said_of
-    from accord.control.poses import PER_SECOND, has_poses, pose_drawing
-    from accord.control.refilming import Refilming
-
-    batch = learning.environments
-    last = points.watched.read(points.watched.points[-1])
-    if not has_poses(batch.name):
-        try:
-            filmed = Refilming(batch.name, points.limit, config.patience).drawing(last, 0)
-        except AccordError as error:
-            context.say(f"the page shows no film of the policy: {error}")
-            return
-        write_json(context.folder / POSES, {"policy": filmed, "judged": []})
-        return
-    shown: dict[str, Any] = {"policy": last.drawing(0, batch, PER_SECOND), "judged": []}
-    for record in learning.records[-SHOWN:]:
-        clips = []
-        for option in record.in_order:
-            assert isinstance(option.content, Clip)  # it was asked so
-            drawn = pose_drawing(learning.store.clip(option.content), batch, PER_SECOND)
-            clips.append(drawn | {"note": said_of(record, option)})
-        shown["judged"].append({"question": str(record.prompt), "clips": clips})
-    write_json(context.folder / POSES, shown)
