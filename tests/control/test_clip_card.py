@@ -16,7 +16,7 @@ pytest.importorskip("mujoco", reason="the extra control is not installed")
 from benchmarks.clip_kinds import FORM
 
 from accord.control.clip_card import clip_card
-from accord.control.clip_reward import ClipReward, ClipRewardSettings, held_out
+from accord.control.clip_reward import ClipReward, ClipRewardSettings, aside
 from accord.control.judged_clips import JudgedClips
 from accord.examine.reward_card import RewardCard
 from accord.feedback.choice_model import decided_p
@@ -53,7 +53,7 @@ def test_held_out_clips_tell_how_far_the_reward_is_to_be_believed() -> None:
     reward = taught(judged, 40)
     card = clip_card(reward, judged)
     assert card is not None
-    assert card.pairs == held_out(400) == card.accuracy.n == 40
+    assert card.pairs == aside(400).sum() == card.accuracy.n == 40
     assert card.accuracy.low is not None
     assert card.gold_accuracy is not None
     assert card.label_gold_accuracy is not None

@@ -125,6 +125,16 @@ def test_a_reward_of_outcomes_sees_nothing_of_what_came_before(seed: int) -> Non
         assert not np.array_equal(first, later)
 
 
+def test_what_is_held_out_is_counted_by_the_pairs_it_orders() -> None:
+    """One judgement in ten is kept aside; who sees no difference orders nothing."""
+    clips = np.random.default_rng(1).normal(size=(40, 5, 5))
+    said = [[Judgement((0, 1), (0, 1), kind="tie" if n == 9 else "order")] for n in range(20)]
+    judged = JudgedClips.of([*clips], [(n, 20 + n) for n in range(20)], said)
+    reward = reward_of()
+    reward.fix_scale(judged.clips_CLI.reshape(-1, 5))
+    assert reward.learn(judged, 1)["heldout_pairs"] == 1
+
+
 def test_it_recovers_what_was_liked() -> None:
     reward, (clips, _) = reward_of(), compared(200)
     reward.fix_scale(clips.clips_CLI.reshape(-1, 5))

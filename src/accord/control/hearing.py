@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from accord.control.asked_kinds import ANSWERS
-from accord.control.clip_reward import held_out
 from accord.control.people import ClipJudges, Drawings, Settled
 from accord.control.settings import ClipLearningSettings
 from accord.control.watchers import AskedClips
@@ -43,8 +42,8 @@ class Hearing:
         self._keep(now)
         return now
 
-    def tell(self, now: Settled, steps: int, agreement: float | None) -> None:
-        """The reward learned from the log; agreement: on what is held out of it."""
+    def tell(self, now: Settled, steps: int, told: Mapping[str, float]) -> None:
+        """The reward learned from the log; told: what it says of itself."""
         self.learned = len(self.log.rows)
         self.people.tell(
             RewardLearned(
@@ -52,8 +51,8 @@ class Hearing:
                 answered=now.settled,
                 judgements=self.learned,
                 steps=steps,
-                held_out=held_out(self.learned),
-                agreement=agreement,
+                held_out=int(told.get("heldout_pairs", 0)),
+                agreement=told.get("heldout_agreement"),
             )
         )
 

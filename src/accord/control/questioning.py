@@ -195,7 +195,7 @@ class Questioning:
         if not hearing.fresh:
             return False
         self.learn(hearing.updates)
-        hearing.tell(now, environment_steps, self.told.get("heldout_agreement"))
+        hearing.tell(now, environment_steps, self.told)
         return True
 
     def last_words(self) -> None:

@@ -15,8 +15,8 @@ LEARNED = "reward.learned"
 
 class RewardLearned(BaseModel):
     """A reward model learned. asked, answered: items so far; judgements: it learned from; steps: of
-    the environments so far; held_out: of the judgements, those it did not learn from; agreement:
-    share of these that it orders as they were judged, None where there are none."""
+    the environments so far; held_out: pairs that judgements order which it did not learn from;
+    agreement: share of these that it orders so, too, None where there are none."""
 
     model_config = ConfigDict(extra="forbid")
 
