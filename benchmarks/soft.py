@@ -3,11 +3,12 @@ greedy episodes along the way and after as many steps, and steps per CPU-second.
 
     python -m benchmarks.soft                                    # Pendulum, 5 seeds of 10,000 steps: about 10 CPU-minutes
     python -m benchmarks.soft --task Hopper --steps 30000 --seeds 1
+    python -m benchmarks.soft --task Hopper --steps 30000 --rollout 1   # ours updates after each step, too
     python -m benchmarks.soft --seeds 1 --steps 500              # speed alone
 
 Both have networks of two layers of 64, a minibatch of 256, an update a step after 100 steps by chance, a step size
 of 0.001 and 100,000 remembered steps; one environment, one thread. Theirs updates after each step, ours 50 times
-after 50. Each side runs in a process of its own, one after the other for each seed; imports, setting up and the
+after 50 (or as --rollout says). Each side runs in a process of its own, one after the other for each seed; imports, setting up and the
 evaluations, of which there are ten, are not counted.
 """
 
@@ -33,7 +34,7 @@ EPISODES, EVALUATED = 20, 4
 """Greedy episodes; the seed that they begin by, for both sides alike."""
 LOOKS = 10
 """Evaluations of a side, evenly along its steps."""
-HIDDEN, RATE, RANDOM, ROLLOUT, BUFFER = 64, 1e-3, 100, 50, 100_000
+HIDDEN, RATE, RANDOM, BUFFER = 64, 1e-3, 100, 100_000
 
 
 Line = dict[str, Any]
@@ -67,28 +68,28 @@ class Watched:
         return {"steps": self.steps, "cpu_seconds": seconds, "returns": self.returns}
 
 
-def ours(task: str, seed: int, steps: int) -> Line:
-    """`control.sac`."""
+def ours(task: str, seed: int, steps: int, rollout: int) -> Line:
+    """`control.sac`; rollout: steps between two rounds of updates, one update a step."""
     from accord.control.making import make
     from accord.control.rollouts import Walker
     from accord.control.sac import Sac, SacSettings
     from accord.seeds import derive_seed, generator
 
     settings = SacSettings(
-        environments=1, rollout=ROLLOUT, hidden=HIDDEN, learning_rate=RATE, random_steps=RANDOM,
+        environments=1, rollout=rollout, hidden=HIDDEN, learning_rate=RATE, random_steps=RANDOM,
         buffer=BUFFER,
     )  # fmt: skip
-    environments, rollouts = make(TASKS[task][0], 1), steps // ROLLOUT
+    environments, rollouts = make(TASKS[task][0], 1), steps // rollout
     size, form = environments.observation_size, environments.actions
     learner = Sac(settings, size, form, rollouts, derive_seed(seed, "policy"))
     walker = Walker(environments)
     walker.begin(generator(seed, "begin"))
-    watched = Watched(task, rollouts * ROLLOUT)
+    watched = Watched(task, rollouts * rollout)
     for number in range(rollouts):
         rng = generator(seed, "rollout", number)
-        walked = walker.walk(learner.behaviour(), ROLLOUT, rng)
+        walked = walker.walk(learner.behaviour(), rollout, rng)
         learner.learn(walked, walked.reward_TN)
-        watched.at((number + 1) * ROLLOUT, lambda: learner.actor(greedy=True))
+        watched.at((number + 1) * rollout, lambda: learner.actor(greedy=True))
     return watched.line()
 
 
@@ -152,18 +153,23 @@ def main() -> None:
     parser.add_argument(
         "--side", choices=SIDES, help="one side alone, of the seed that --seeds names"
     )
+    parser.add_argument(
+        "--rollout", type=int, default=50, help="steps of ours between two rounds of updates"
+    )
     options = parser.parse_args()
     if options.side is not None:
         import torch
 
         torch.set_num_threads(1)
-        side = ours if options.side == "ours" else theirs
-        print(json.dumps(side(options.task, options.seeds, options.steps)))
+        given = options.task, options.seeds, options.steps
+        mine = options.side == "ours"
+        print(json.dumps(ours(*given, options.rollout) if mine else theirs(*given)))
         return
     found: dict[str, list[Line]] = {side: [] for side in SIDES}
     for seed in range(options.seeds):
         for side in SIDES:
-            line = measured(side, options, seed, "benchmarks.soft")
+            more = ("--rollout", str(options.rollout))
+            line = measured(side, options, seed, "benchmarks.soft", more)
             found[side].append(line)
             pace = line["steps"] / line["cpu_seconds"]
             said = f"{pace:,.0f} steps per CPU-second, return {_last(line):,.0f}"
