@@ -25,6 +25,7 @@ from accord.control.clip_learning import ClipLearning
 from accord.control.settings import ClipLearningSettings
 from accord.learning.session import LocalSession
 from accord.runs import recipe as recipes
+from accord.runs.stages.learn_from_clips import LearnFromClipsConfig, settings_of
 from accord.statistics.means import student_mean
 
 RECIPE, STAGE = "backflip", "learn"
@@ -64,11 +65,11 @@ class Clock:
         self._switch()
 
 
-def settings_of(overrides: Sequence[str]) -> ClipLearningSettings:
+def of_recipe(overrides: Sequence[str]) -> ClipLearningSettings:
     """The recipe's. Raises ConfigError as `accord run` does."""
     _, config = recipes.load(RECIPE, overrides).stages[STAGE]
-    given = {name: getattr(config, name) for name in ClipLearningSettings.model_fields}
-    return ClipLearningSettings(**given)
+    assert isinstance(config, LearnFromClipsConfig)
+    return settings_of(config)
 
 
 def measured(settings: ClipLearningSettings, seed: int) -> dict[str, float]:
@@ -121,7 +122,7 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", metavar="NAME=VALUE", help="of the recipe")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    settings, found = settings_of(options.overrides), []
+    settings, found = of_recipe(options.overrides), []
     for seed in range(1, options.seeds + 1):
         found.append(measured(settings, seed))
         one = found[-1]

@@ -151,6 +151,23 @@ def test_a_resumed_run_is_the_same_to_the_bit(tmp_path: Path, environment: str, 
             assert (array == others[name]).all(), name
 
 
+def test_what_is_taken_back_is_read_no_more(tmp_path: Path) -> None:
+    """Records that were read are not read again, and those of rows that went are gone."""
+    learning = ClipLearning(ClipLearningSettings.model_validate(SMALL), 5, tmp_path)
+    learning.run(LocalSession())
+    before, log = learning.records, learning.questions._log
+    gone = log.rows[1]
+    log.keep(lambda row: row is not gone)
+    log.append([gone | {"id": "said-later"}])
+    after = learning.records
+    assert [one.id for one in after] == [
+        before[0].id,
+        *(one.id for one in before[2:]),
+        "said-later",
+    ]
+    assert after[0] is before[0]
+
+
 @pytest.mark.parametrize("asks", ["ranking", "best_worst", "rating", "thumb"])
 def test_a_run_asks_in_any_kind(tmp_path: Path, asks: AskedKind) -> None:
     """As many answers as the schedule says, each about as many different clips as its kind is, a

@@ -132,7 +132,7 @@ def test_the_loop_of_clips_says_what_its_reward_costs() -> None:
         "learn.reward.anew_steps=0", "learn.reward.first_steps=3", "learn.policy.environments=8",
         "learn.policy.rollout=64", "learn.policy.minibatch=128",
     ]  # fmt: skip
-    found = [clip_loop.measured(clip_loop.settings_of(small), seed) for seed in (1, 2)]
+    found = [clip_loop.measured(clip_loop.of_recipe(small), seed) for seed in (1, 2)]
     for one in found:
         assert sum(one[part] for part in clip_loop.PARTS) == pytest.approx(1)
         assert all(one[part] > 0 for part in clip_loop.PARTS)

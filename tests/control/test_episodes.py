@@ -97,7 +97,7 @@ def test_clips_are_held_without_their_episodes_and_not_without_end(
     monkeypatch.setattr(episodes, "CLIPS_KEPT", 2)
     store = EpisodeStore(tmp_path)
     store.append([episode()])
-    clips = [Clip(episode="a", start=n, stop=n + 2) for n in range(4)]
+    clips = [Clip(episode="a", start=n, stop=stop) for n in range(2) for stop in (n + 2, n + 3)]
     for clip in [*clips, *clips]:
         same(store.clip(clip), store.episode("a").piece(clip))
         assert store.clip(clip).reward_T.base is None

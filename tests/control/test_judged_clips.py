@@ -244,6 +244,15 @@ def test_what_is_done_is_the_choice_that_it_is(store: EpisodeStore) -> None:
     assert [j.options for (j,) in judged.said] == [(0, 1), (1, 0), (1, 0), (0, 1, 2, 3), (0,), (0,)]
     assert [j.level for (j,) in judged.said[-2:]] == [0, 1]
     assert (judged.said[3][0].tied, judged.uneven) == ((1, 3), 3)
+    told = list[str]()
+    judged.tell_uneven(told.append)
+    assert [
+        one.partition(" judgements choose among clips of different lengths")[0] for one in told
+    ] == ["3"]
+    even, _ = read([demonstrated("q", clip(3), [clip(0)], "ann")], store)
+    assert even is not None
+    even.tell_uneven(told.append)
+    assert len(told) == 1
     assert judged.annotators == ("ann", "bob")
     whole = judged.clips_CLI[judged.options[0][1]]  # a clip that two judge is there once
     assert judged.options[0][1] == judged.options[1][1] == judged.options[3][1]

@@ -208,8 +208,8 @@ class ClipReward:
         """Updates on all judgements but those held out; returns metrics, of which those of the
         held-out ones are missing where there are none. What annotators and scales are like is
         fitted anew each time, from the shares of their answers on."""
-        kept = aside(len(judged))
-        rows = np.flatnonzero(~kept)
+        held_M = aside(len(judged))
+        rows = np.flatnonzero(~held_M)
         weight_EM = self._bootstrap(len(judged))
         clips, there = self._scaled(judged.clips_CLI), judged.padding_CL
         people = self._people(judged)
@@ -236,7 +236,7 @@ class ClipReward:
         self.learned = [person.values() for person in people]
         self.trained += 1
         self._normalise(judged)
-        return {"judgement_nll": total / updates} | self._held_out(judged, kept)
+        return {"judgement_nll": total / updates} | self._held_out(judged, held_M)
 
     def _people(self, judged: JudgedClips) -> list[JudgementParameters]:
         """What annotators and scales are like, by member; of all members together where there is
@@ -285,8 +285,8 @@ class ClipReward:
             raw = self.net(self._scaled(steps_BI)).double().numpy()
         self.mean_E, self.deviation_E = raw.mean(1), np.maximum(raw.std(1), 1e-6)
 
-    def _held_out(self, judged: JudgedClips, kept: Mask) -> dict[str, float]:
-        pairs = judged.ordered(kept)
+    def _held_out(self, judged: JudgedClips, held_M: Mask) -> dict[str, float]:
+        pairs = judged.ordered(held_M)
         if not pairs:
             return {}
         shown_C, at = np.unique(np.array(pairs), return_inverse=True)
@@ -346,8 +346,8 @@ class ClipReward:
 
 def aside(comparisons: int) -> Mask:
     """Which are kept aside."""
-    kept: Mask = np.arange(comparisons) % HELD_OUT == HELD_OUT - 1
-    return kept
+    held_M: Mask = np.arange(comparisons) % HELD_OUT == HELD_OUT - 1
+    return held_M
 
 
 def member_seed(seed: int) -> int:

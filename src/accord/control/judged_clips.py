@@ -7,7 +7,7 @@ Suffixes: C clips, L steps of the longest, I numbers of an input, M records.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -105,6 +105,14 @@ class JudgedClips:
     def uneven(self) -> int:
         """Choices among clips of different lengths: each step adds to the sum that decides."""
         return sum(len({*self.length_C[list(shown)]}) > 1 for shown in self.options)
+
+    def tell_uneven(self, say: Callable[[str], None]) -> None:
+        """Say how many choices are `uneven`, where any are."""
+        if self.uneven:
+            say(
+                f"{self.uneven:,} judgements choose among clips of different lengths: each step"
+                " adds to the sum that decides"
+            )
 
     def clips_of(self, rows: Iterable[int]) -> Index:
         """The clips of these records in packing order, one record's after the other's: [R]."""

@@ -216,11 +216,7 @@ class Questioning:
             self.say(f"{count:,} of {len(self._log.rows):,} judgements teach no reward: {reason}")
         if judged is None:
             raise DataError("no judgement so far says anything of a clip", "judge clips")
-        if judged.uneven:
-            self.say(
-                f"{judged.uneven:,} judgements choose among clips of different lengths: each step"
-                " adds to the sum that decides"
-            )
+        judged.tell_uneven(self.say)
         self.told = self.reward.learn(judged, updates)
 
     # --- checkpoints ------------------------------------------------------------------------------

@@ -9,17 +9,19 @@ from accord.report.render import REWARD_CARD
 from accord.runs.context import StageContext
 from accord.runs.stage import Value
 
-ANNOTATORS = "annotators.json"
-
 if TYPE_CHECKING:
     from accord.control.clip_reward import ClipReward
     from accord.control.judged_clips import JudgedClips
+
+ANNOTATORS = "annotators.json"
+"""What was learned about who judged."""
 
 
 def leave_card(
     context: StageContext, reward: ClipReward, judged: JudgedClips | None
 ) -> dict[str, Value]:
-    """Write card.json; returns what it says in numbers, nothing where too little was held out."""
+    """Write card.json, and ANNOTATORS; returns what the card says in numbers, nothing where too
+    little was held out."""
     from accord.control.clip_card import clip_card
 
     if judged is not None:

@@ -98,11 +98,7 @@ class RewardOfClips(Stage):
         read = _read(config, context)
         context.say(read.told)
         reward, judged = read.reward, read.judged
-        if judged.uneven:
-            context.say(
-                f"{judged.uneven:,} judgements choose among clips of different lengths: each step"
-                " adds to the sum that decides"
-            )
+        judged.tell_uneven(context.say)
         with one_thread():
             told = reward.learn(judged, config.updates)
             reward.settle(read.ends_BI)

@@ -191,7 +191,7 @@ class LearnFromClips(Stage):
 
         with _people(config, context) as people:
             learning = ClipLearning(
-                _settings(config), context.seed, context.folder, say=context.say, people=people
+                settings_of(config), context.seed, context.folder, say=context.say, people=people
             )
             points = _Points(config, context, known_limit(learning.environments))
             note = partial(_note, asks=config.asks)
@@ -284,7 +284,8 @@ def _disk(config: LearnFromClipsConfig, observation: int, action: int) -> int:
     return 1 + total // 2**20
 
 
-def _settings(config: LearnFromClipsConfig) -> ClipLearningSettings:
+def settings_of(config: LearnFromClipsConfig) -> ClipLearningSettings:
+    """Those of the loop itself, without who judges and where checkpoints lie."""
     given = {name: getattr(config, name) for name in ClipLearningSettings.model_fields}
     return ClipLearningSettings(**given)
 
