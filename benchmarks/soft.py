@@ -3,12 +3,12 @@ greedy episodes along the way and after as many steps, and steps per CPU-second.
 
     python -m benchmarks.soft                                    # Pendulum, 5 seeds of 10,000 steps: about 10 CPU-minutes
     python -m benchmarks.soft --task Hopper --steps 30000 --seeds 1
-    python -m benchmarks.soft --task Hopper --steps 30000 --rollout 1   # ours updates after each step, too
+    python -m benchmarks.soft --task Hopper --steps 30000 --update-every 50   # ours 50 times after 50 steps
     python -m benchmarks.soft --seeds 1 --steps 500              # speed alone
 
 Both have networks of two layers of 64, a minibatch of 256, an update a step after 100 steps by chance, a step size
-of 0.001 and 100,000 remembered steps; one environment, one thread. Theirs updates after each step, ours 50 times
-after 50 (or as --rollout says). Each side runs in a process of its own, one after the other for each seed; imports, setting up and the
+of 0.001 and 100,000 remembered steps; one environment, one thread. Theirs updates after each step, and so does
+ours unless --update-every says otherwise. Each side runs in a process of its own, one after the other for each seed; imports, setting up and the
 evaluations, of which there are ten, are not counted.
 """
 
@@ -68,28 +68,28 @@ class Watched:
         return {"steps": self.steps, "cpu_seconds": seconds, "returns": self.returns}
 
 
-def ours(task: str, seed: int, steps: int, rollout: int) -> Line:
-    """`control.sac`; rollout: steps between two rounds of updates, one update a step."""
+def ours(task: str, seed: int, steps: int, every: int) -> Line:
+    """`control.sac`; every: steps between two rounds of updates, one update a step."""
     from accord.control.making import make
     from accord.control.rollouts import Walker
     from accord.control.sac import Sac, SacSettings
     from accord.seeds import derive_seed, generator
 
     settings = SacSettings(
-        environments=1, rollout=rollout, hidden=HIDDEN, learning_rate=RATE, random_steps=RANDOM,
+        environments=1, rollout=every, hidden=HIDDEN, learning_rate=RATE, random_steps=RANDOM,
         buffer=BUFFER,
     )  # fmt: skip
-    environments, rollouts = make(TASKS[task][0], 1), steps // rollout
+    environments, rounds = make(TASKS[task][0], 1), steps // every
     size, form = environments.observation_size, environments.actions
-    learner = Sac(settings, size, form, rollouts, derive_seed(seed, "policy"))
+    learner = Sac(settings, size, form, rounds, derive_seed(seed, "policy"))
     walker = Walker(environments)
     walker.begin(generator(seed, "begin"))
-    watched = Watched(task, rollouts * rollout)
-    for number in range(rollouts):
+    watched = Watched(task, rounds * every)
+    for number in range(rounds):
         rng = generator(seed, "rollout", number)
-        walked = walker.walk(learner.behaviour(), rollout, rng)
+        walked = walker.walk(learner.behaviour(), every, rng)
         learner.learn(walked, walked.reward_TN)
-        watched.at((number + 1) * rollout, lambda: learner.actor(greedy=True))
+        watched.at((number + 1) * every, lambda: learner.actor(greedy=True))
     return watched.line()
 
 
@@ -154,7 +154,7 @@ def main() -> None:
         "--side", choices=SIDES, help="one side alone, of the seed that --seeds names"
     )
     parser.add_argument(
-        "--rollout", type=int, default=50, help="steps of ours between two rounds of updates"
+        "--update-every", type=int, default=1, help="steps of ours between two rounds of updates"
     )
     options = parser.parse_args()
     if options.side is not None:
@@ -163,12 +163,12 @@ def main() -> None:
         torch.set_num_threads(1)
         given = options.task, options.seeds, options.steps
         mine = options.side == "ours"
-        print(json.dumps(ours(*given, options.rollout) if mine else theirs(*given)))
+        print(json.dumps(ours(*given, options.update_every) if mine else theirs(*given)))
         return
     found: dict[str, list[Line]] = {side: [] for side in SIDES}
     for seed in range(options.seeds):
         for side in SIDES:
-            more = ("--rollout", str(options.rollout))
+            more = ("--update-every", str(options.update_every))
             line = measured(side, options, seed, "benchmarks.soft", more)
             found[side].append(line)
             pace = line["steps"] / line["cpu_seconds"]

@@ -26,6 +26,7 @@ from accord.control.clip_learning import ClipLearning
 from accord.control.evaluation import watch
 from accord.control.keeping import EPISODES, best
 from accord.control.ppo import VectorPpo
+from accord.control.replay import ReplayBuffer
 from accord.control.rollouts import Act, Steps
 from accord.control.sac import Sac
 from accord.control.settings import ClipLearningSettings
@@ -213,15 +214,15 @@ def test_an_interrupted_run_ends_as_one_that_was_not(
     """Through the runner: every file it leaves."""
     made = recipe(tmp_path, checkpoints={"every_steps": 1})
     run(made, tmp_path / "whole")
-    learn = ClipLearning._walk
+    walk = ClipLearning._walk_and_learn
 
-    def stopping(self: ClipLearning, number: int, again: int = 0) -> Any:
+    def stopping(self: ClipLearning, number: int) -> Any:
         if number == 4 and not (tmp_path / "stopped").exists():
             (tmp_path / "stopped").touch()
             raise KeyboardInterrupt
-        return learn(self, number, again)
+        return walk(self, number)
 
-    monkeypatch.setattr(ClipLearning, "_walk", stopping)
+    monkeypatch.setattr(ClipLearning, "_walk_and_learn", stopping)
     with pytest.raises(KeyboardInterrupt):
         run(made, tmp_path / "cut")
     run(made, tmp_path / "cut", resume=True)
@@ -233,17 +234,17 @@ def test_soft_actor_critic_killed_at_any_moment_ends_as_if_it_was_not(tmp_path: 
     rollouts of which nothing was asked yet, and the scale that a watcher rates on."""
     made = recipe(tmp_path, **SOFT, policy={}, asks="rating", checkpoints={"every_steps": 1})
     run(made, tmp_path / "whole")
-    walk, dies_at = ClipLearning._walk, [3, 9]
+    walk, dies_at = ClipLearning._walk_and_learn, [3, 9]
 
-    def dying(self: ClipLearning, number: int, again: int = 0) -> Any:
+    def dying(self: ClipLearning, number: int) -> Any:
         if number == dies_at[0]:
             os.kill(os.getpid(), signal.SIGKILL)
-        return walk(self, number, again)
+        return walk(self, number)
 
     for resume in (False, True):
         child = os.fork()
         if not child:
-            ClipLearning._walk = dying  # type: ignore[method-assign]
+            ClipLearning._walk_and_learn = dying  # type: ignore[method-assign]
             run(made, tmp_path / "killed", resume)
             os._exit(1)
         assert os.waitpid(child, 0)[1] == signal.SIGKILL
@@ -286,9 +287,67 @@ def test_soft_actor_critic_learns_in_the_same_loop(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found, learning.learner.actor()(seen, np.random.default_rng(1))[0])  # fmt: skip
 
 
+@pytest.mark.parametrize("teacher", ["reward", "comparisons"])
+def test_a_policy_learns_while_a_rollout_is_walked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, teacher: str
+) -> None:
+    """After every `update_every` steps, as often in all as the steps ask for, by the policy as it
+    then is; clips are cut from whole rollouts all the same. What it remembers is told anew once
+    where the zero of rewards moves, and once more where the reward learned."""
+    soft = {"rollout": 25, "environments": 2, "minibatch": 8, "hidden": 8, "random_steps": 10,
+            "update_every": 10, "updates_per_step": 0.125}  # fmt: skip
+    made = SOFT | {"learn_from": teacher, "steps": 300, "sac": soft, "anew": [], "keep": "last",
+                   "zero_until": 0.99, "reward": SMALL["reward"] | {"anew_steps": 0}}  # fmt: skip
+    settings, acted = ClipLearningSettings.model_validate(made), list[tuple[int, int]]()
+    learning, session = ClipLearning(settings, 3, tmp_path), LocalSession()
+    walk = learning._walker.walk
+
+    def watched(act: Act, steps: int, *more: Any) -> Steps:
+        assert isinstance(learning.learner, Sac)
+        acted.append((steps, learning.learner._optimizer.steps))
+        return walk(act, steps, *more)
+
+    monkeypatch.setattr(learning._walker, "walk", watched)
+    anew, relabel = list[int](), ReplayBuffer.relabel
+    monkeypatch.setattr(ReplayBuffer, "relabel", lambda *a: (anew.append(len(session.history)), relabel(*a)))  # fmt: skip
+    learning.run(session)
+    whole = teacher == "comparisons"  # nothing to learn from in the first rollout
+    first, later = ([25], acted[-15:]) if whole else ([10, 10, 5], acted[3:])
+    assert [steps for steps, _ in acted[: len(first)]] == first  # and more, for the first clips
+    assert [steps for steps, _ in later] == [10, 10, 5] * 5
+    before = 50 + np.cumsum([0, *(2 * steps for steps, _ in later[:-1])])
+    assert [updates for _, updates in later] == (before // 8).tolist()
+    assert session.history[-1]["optimizer_steps"] == 300 // 8
+    if whole:
+        lengths = {learning.store.episode(name).steps for name in learning.store.ids}
+        assert max(lengths) > 10
+        asked = {number for number in settings.schedule() if number}
+        assert anew == sorted([*range(6), *asked])
+    else:
+        assert not anew
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 30))
+@settings(max_examples=30, deadline=None)
+def test_every_step_of_a_rollout_lies_in_one_part(rollout: int, every: int, explore: int) -> None:
+    sac = {"rollout": rollout, "update_every": min(every, rollout), "environments": 1,
+           "explore": explore, "random_steps": 0}  # fmt: skip
+    made = {"environment": "accord:Hopper", "learner": "sac", "sac": sac, "steps": 2000, "clip": 1,
+            "comparisons": 2, "first_comparisons": 1, "rounds": 1}  # fmt: skip
+    timetable = ClipLearningSettings.model_validate(made)
+    for number in range(timetable.rollouts):
+        parts = timetable.parts(number)
+        assert sum(parts) == rollout
+        assert len(parts) == (
+            1 if number <= timetable.first_asked else -(-rollout // sac["update_every"])
+        )
+    assert ClipLearningSettings(environment="accord:Hopper").parts(5) == [timetable.policy.rollout]
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
+        ({**SOFT, "policy": {}, "sac": {"rollout": 20, "update_every": 21}}, "update_every 21 is more than a rollout of 20"),
         ({"sac": {"hidden": 8}}, "settings under sac with learner: ppo: set learner: sac"),
         ({"learner": "sac"}, "settings under policy with learner: sac"),
         ({**SOFT, "policy": {}, "learn_from": "reward"}, "learn_from: reward explores nothing"),
@@ -480,7 +539,7 @@ def test_to_stay_at_the_start_pays_nothing_at_first(tmp_path: Path, environment:
     learning = ClipLearning(settings, 2, tmp_path)
     learning.run(LocalSession())
     start = learning.reward.rewards(learning.pay.starts_BI).mean()
-    steps = learning._walk(settings.rollouts)
+    [steps], _ = learning._walk_and_learn(settings.rollouts)
     first, last = (learning.pay.of(number, steps) for number in (0, settings.rollouts - 1))
     np.testing.assert_allclose(last - first, start, atol=1e-12)
     told = learning.reward.rewards(learning.reward.of_steps(steps)) - 3.0 * steps.terminated_TN
@@ -503,7 +562,7 @@ def test_an_end_costs_what_was_told_and_nothing_else_does(teacher: str, costs: f
             )
             for number, one in enumerate([0.0, costs])
         )
-        steps = free._walk(0)
+        [steps], _ = free._walk_and_learn(0)
         assert steps.terminated_TN.any()
         assert steps.truncated_TN.any()
         paid = free.pay.of(0, steps) - charged.pay.of(0, steps)

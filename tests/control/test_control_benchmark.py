@@ -90,7 +90,7 @@ def test_every_soft_actor_critic_runs(side: str, monkeypatch: pytest.MonkeyPatch
         pytest.importorskip("stable_baselines3", reason="stable-baselines3 is not installed")
     options = type("Options", (), {"task": "Pendulum", "steps": 150})()
     if side == "ours":
-        found = control.measured(side, options, 1, "benchmarks.soft", ("--rollout", "25"))
+        found = control.measured(side, options, 1, "benchmarks.soft", ("--update-every", "25"))
     else:
         monkeypatch.setattr(soft, "EPISODES", 4)
         found = soft.theirs("Pendulum", 1, 150)

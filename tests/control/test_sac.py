@@ -13,6 +13,7 @@ from torch.distributions import Normal, TransformedDistribution
 from torch.distributions.transforms import TanhTransform
 
 from accord.control.environments import ActionForm
+from accord.control.learners import told_of
 from accord.control.recent import RecentWalk
 from accord.control.replay import Remembered, ReplayBuffer, novelty
 from accord.control.rollouts import Steps, at_random, joined
@@ -184,7 +185,7 @@ def test_walks_that_go_on_from_each_other_are_one() -> None:
         recent.add(walk)
     again = RecentWalk(3)
     again.load(recent.state())
-    whole = joined(joined(walks[1], walks[2]), walks[3])
+    whole = joined(walks[1:4])
     for one in (recent, again):
         found = one.until(walks[3])
         np.testing.assert_array_equal(found.reward_TN, whole.reward_TN)
@@ -231,6 +232,25 @@ def test_it_learns() -> None:
     after = Bandit().walk(taught(learner, 2, 9), 99, greedy=True).reward_TN.mean()
     assert after > before / 3
     assert learner.log_alpha.exp() < 1
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=12))
+@settings(max_examples=15, deadline=None)
+def test_parts_of_an_update_are_done_later(lengths: list[int]) -> None:
+    """Whatever the steps come in, an update for every eight of them."""
+    small = SMALL.changed(environments=1, rollout=1, random_steps=0, updates_per_step=0.125)
+    learner, rng = Sac(small, 3, BOX, 100, 1), np.random.default_rng(0)
+    for rows in lengths:
+        seen, over = rng.normal(size=(rows, 1, 3)), np.zeros((rows, 1), dtype=bool)
+        steps = Steps(seen, rng.normal(size=(rows, 1, 2)), seen, over + 1.0, over + 0.0, over, over, None, None, np.zeros(1, dtype=np.int64))  # fmt: skip
+        learner.learn(steps, steps.reward_TN)
+    assert learner._optimizer.steps == sum(lengths) // 8
+
+
+def test_what_is_told_of_parts_is_their_mean_and_of_a_state_the_last() -> None:
+    parts = [{}, {"q_loss": 1.0, "optimizer_steps": 2.0}, {"q_loss": 4.0, "optimizer_steps": 3.0}]
+    assert told_of(parts) == {"q_loss": 2.5, "optimizer_steps": 3.0}
+    assert told_of(parts[:1]) == {}
 
 
 def test_a_resumed_learner_is_the_same_to_the_bit() -> None:

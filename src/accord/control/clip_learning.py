@@ -11,17 +11,19 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from accord.control.clip_reward import ClipReward, member_seed
 from accord.control.episodes import EpisodeStore
 from accord.control.gym_batch import check_moves, known_limit
 from accord.control.keeping import Arrays, as_arrays, as_tensors, best
-from accord.control.learners import PolicyLearner, policy_learner
+from accord.control.learners import PolicyLearner, policy_learner, told_of
 from accord.control.making import make
 from accord.control.paying import Pay
 from accord.control.people import ClipJudges
 from accord.control.poses import has_poses
 from accord.control.questioning import Questioning
-from accord.control.rollouts import Act, Steps, Walker
+from accord.control.rollouts import Act, Steps, Walker, joined
 from accord.control.saving import save_arrays, saved_head
 from accord.control.settings import ClipLearningSettings
 from accord.control.watchers import Watcher
@@ -70,7 +72,7 @@ class ClipLearning:
             settings, seed, folder, self.environments, self.reward, watcher, people, say
         )
         self._walker = Walker(self.environments)
-        self._relearnt = False
+        self._stale = False  # what the policy remembers was paid by another reward
         self._lived: list[Arrays] = []
         self.environment_steps = 0
 
@@ -109,13 +111,17 @@ class ClipLearning:
         for number in range(done, total):
             if number in begins:
                 self._begin_anew(number)
-            steps = self._walk(number)
+            self._stale |= self.pay.moves(number)
+            parts, told = self._walk_and_learn(number)
+            steps = joined(parts)
             if questions.ask(number, steps, partial(self._walk_on, number)):
                 self._reward_learned()
             if questions.hear(number, self.learner.actor, self.environment_steps):
                 self._reward_learned()
-            exploring = questions.exploring(number)
-            values = self.learner.explore(steps) if exploring else self._learn(number, steps)
+            if questions.exploring(number):
+                values = self.learner.explore(steps)
+            else:
+                values = told_of([*told, self._learn(number, parts[-1])])
             if number + 1 == total and settings.keep == "best":
                 self._keep_best(number)
             if number + 1 in points:
@@ -177,14 +183,21 @@ class ClipLearning:
         )
 
     # --- walking and learning ---------------------------------------------------------------------
-    def _walk(self, number: int, again: int = 0) -> Steps:
-        """The rollout of this number; again: how many of it came before."""
-        rng = generator(self.seed, "rollout", number, again)
+    def _walk_and_learn(self, number: int) -> tuple[list[Steps], list[dict[str, float]]]:
+        """(the parts of the rollout of this number, what the policy said of all but the last, from
+        which it has yet to learn)."""
+        rng = generator(self.seed, "rollout", number, 0)
+        parts, told = list[Steps](), list[dict[str, float]]()
+        for rows in self.settings.parts(number):
+            if parts:
+                told.append(self._learn(number, parts[-1]))
+            parts.append(self._walk(number, rows, rng))
+        return parts, told
+
+    def _walk(self, number: int, rows: int, rng: np.random.Generator) -> Steps:
+        """Steps of a rollout, by the policy as it is."""
         act, settings, questions = self.learner.behaviour(), self.settings, self.questions
-        seen, rows = (
-            questions.film.take if questions.shows(number) else None,
-            settings.learning.rollout,
-        )
+        seen = questions.film.take if questions.shows(number) else None
         elsewhere = settings.begins_elsewhere(number)
         steps = self._walker.walk(act, rows, rng, elsewhere, seen)
         self.environment_steps += steps.size
@@ -199,26 +212,26 @@ class ClipLearning:
         return steps
 
     def _walk_on(self, number: int, again: int) -> Steps:
-        """More of a rollout, for questions that need it."""
-        steps = self._walk(number, again)
+        """As many steps as a rollout's more, for questions that need them; again: how often."""
+        rng = generator(self.seed, "rollout", number, again)
+        steps = self._walk(number, self.settings.learning.rollout, rng)
         self.learner.remember(steps)
         return steps
 
     def _reward_learned(self) -> None:
         self.pay.settle()
-        self._relearnt = True
+        self._stale = True
 
     def _learn(self, number: int, steps: Steps) -> dict[str, float]:
-        """The policy, from this rollout; what it remembers is told anew where its reward is another
-        than it was."""
-        moved = self.settings.learn_from == "comparisons" and self.pay.moves(number)
-        if self._relearnt or moved:
+        """The policy, from steps of this rollout; what it remembers is told anew where its reward
+        is another than it was."""
+        if self._stale:
             self.learner.relabel(
                 lambda seen, action, then, over: self.pay.worth(
                     number, self.reward.inputs(seen, action, then), over
                 )
             )
-            self._relearnt = False
+            self._stale = False
         reward_TN = self.pay.of(number, steps)
         return self.learner.learn(steps, reward_TN) | {"reward_step": float(reward_TN.mean())}
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -39,7 +40,7 @@ class PolicyLearner(Protocol):
         """Learn to see what it has not seen, before there is any reward; returns metrics."""
 
     def learn(self, steps: Steps, reward_TN: Array) -> dict[str, float]:
-        """A rollout's updates; returns metrics."""
+        """The updates that follow steps; returns metrics, none where there are none."""
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What acts."""
@@ -52,6 +53,18 @@ class PolicyLearner(Protocol):
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Continue from `state()`."""
+
+
+AS_IT_IS = frozenset({"learning_rate", "optimizer_steps", "temperature"})
+"""Metrics of a learner's state, not of what it learned from."""
+
+
+def told_of(parts: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Metrics of a rollout that a learner learned from in parts, of those that led to updates:
+    means, and of its state the last."""
+    names = dict.fromkeys(name for part in parts for name in part)
+    of = {name: [part[name] for part in parts if name in part] for name in names}
+    return {name: told[-1] if name in AS_IT_IS else fmean(told) for name, told in of.items()}
 
 
 def policy_learner(

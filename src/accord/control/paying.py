@@ -47,7 +47,9 @@ class Pay:
         self.reward.settle(self._ends_BI)
 
     def moves(self, number: int) -> bool:
-        """Whether the zero is another than in the rollout before."""
+        """Whether the zero of learned rewards is another than in the rollout before."""
+        if self.settings.learn_from == "reward":
+            return False
         return self.settings.floor_share(number) != self.settings.floor_share(number - 1)
 
     def of(self, number: int, steps: Steps) -> Array:

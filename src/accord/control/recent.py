@@ -4,7 +4,6 @@ several."""
 from __future__ import annotations
 
 from dataclasses import fields
-from functools import reduce
 from typing import Any
 
 import torch
@@ -29,7 +28,7 @@ class RecentWalk:
         """All of them and this one, as one; they are forgotten, since clips of them are asked
         about."""
         walks, self._earlier = [*self._earlier, steps], []
-        return reduce(joined, walks)
+        return joined(walks)
 
     # --- checkpoints ------------------------------------------------------------------------------
     def state(self) -> list[dict[str, Any]]:

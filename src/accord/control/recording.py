@@ -47,7 +47,7 @@ def record(
     share_N[: count % environments.count] += 1
     steps = walker.walk(act, min(CHUNK, most), rng, elsewhere)
     while (steps.ended_TN.sum(0) < share_N).any() and (left := most - len(steps.reward_TN)):
-        steps = joined(steps, walker.walk(act, min(CHUNK, left), rng, elsewhere))
+        steps = joined([steps, walker.walk(act, min(CHUNK, left), rng, elsewhere)])
     found: list[list[Episode]] = [[] for _ in range(environments.count)]
     for (n, _, _), episode in zip(
         steps.pieces(), pieces_of(steps, f"{seed}", seed, environments), strict=True

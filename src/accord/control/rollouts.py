@@ -5,7 +5,7 @@ Suffixes: T steps, N environments, O numbers of an observation, A of an action, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -169,11 +169,14 @@ def at_random(form: ActionForm) -> Act:
     return act
 
 
-def joined(first: Steps, then: Steps) -> Steps:
-    """Two walks, the second going on where the first ended."""
-    both = {
-        field.name: np.concatenate([getattr(first, field.name), getattr(then, field.name)])
+def joined(walks: Sequence[Steps]) -> Steps:
+    """Walks as one, each going on where the one before it ended."""
+    first = walks[0]
+    if len(walks) == 1:
+        return first
+    all_of_them = {
+        field.name: np.concatenate([getattr(one, field.name) for one in walks])
         for field in fields(Steps)
         if field.name != "begun_N" and getattr(first, field.name) is not None
     }
-    return replace(first, **both)
+    return replace(first, **all_of_them)

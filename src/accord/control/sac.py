@@ -56,10 +56,19 @@ class SacSettings(SmallNetOptimizer):
         4, ge=1, description="Environments side by side."
     )
     rollout: StepCount = Field(
-        64, ge=1, description="Steps of each environment between two rounds of updates."
+        64,
+        ge=1,
+        description="Steps of each environment after which questions are asked and heard.",
+    )
+    update_every: StepCount = Field(
+        1,
+        ge=1,
+        description="Steps of each environment between two rounds of updates, within a rollout.",
     )
     updates_per_step: Annotated[float, Unit("updates")] = Field(
-        1.0, gt=0, description="Updates for each step of an environment."
+        1.0,
+        gt=0,
+        description="Updates for each step of an environment; parts of one are done later.",
     )
     minibatch: StepCount = Field(256, ge=2, description="Remembered steps per update.")
     buffer: StepCount = Field(
@@ -97,6 +106,11 @@ class SacSettings(SmallNetOptimizer):
             raise ValueError(
                 f"rollouts of {self.rollout * self.environments:,} steps do not fit into a buffer"
                 f" of {self.buffer:,}"
+            )
+        if self.update_every > self.rollout:
+            raise ValueError(
+                f"update_every {self.update_every} is more than a rollout of {self.rollout}:"
+                " updates end with it at the latest"
             )
         return self
 
@@ -193,7 +207,7 @@ class Sac:
         )
         self.log_alpha = nn.Parameter(torch.tensor(math.log(settings.temperature)))
         self.buffer = ReplayBuffer(settings.buffer, observation, form.size)
-        self.rounds, self.begun, self.explored = 0, 0, False
+        self.rounds, self.begun, self.explored, self.owed = 0, 0, False, 0.0
         self._optimizer = Optimizer(
             [*self.model.parameters(), self.log_alpha], settings, self._total
         )
@@ -249,7 +263,7 @@ class Sac:
         return self._updates(steps.size) | {"reward_step": self.buffer.all().reward_S.mean().item()}
 
     def learn(self, steps: Steps, reward_TN: Array) -> dict[str, float]:
-        """Remember a rollout by rewards that need not be the environment's own, and update; returns
+        """Remember steps by rewards that need not be the environment's own, and update; returns
         metrics. Raises RunError for a gradient that is not finite. The values begin anew when it
         has explored: they are of another reward (Lee et al. 2021, algorithm 2)."""
         self.buffer.add(steps, reward_TN)
@@ -262,8 +276,11 @@ class Sac:
     def _updates(self, steps: int) -> dict[str, float]:
         settings = self.settings
         self.rounds += 1
-        count = round(steps * settings.updates_per_step)
-        if self.buffer.added <= settings.random_steps or not count:
+        if self.buffer.added <= settings.random_steps:
+            return {}
+        count = int(self.owed + steps * settings.updates_per_step)
+        self.owed += steps * settings.updates_per_step - count
+        if not count:
             return {}
         rng = generator(self.seed, "updates", self.rounds)
         told_M = torch.zeros(4)
@@ -323,12 +340,13 @@ class Sac:
             "rounds": self.rounds,
             "begun": self.begun,
             "explored": self.explored,
+            "owed": self.owed,
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Continue from `state()`."""
         self.rounds, self.begun = int(state["rounds"]), int(state["begun"])
-        self.explored = bool(state["explored"])
+        self.explored, self.owed = bool(state["explored"]), float(state["owed"])
         load_trainable(self.model, state["model"])
         load_trainable(self.values, state["values"])
         self.slow.load_state_dict(state["slow"])

@@ -121,6 +121,14 @@ class ClipLearningSettings(TimetableSettings):
         """The question as it is put."""
         return self.question or QUESTIONS[self.asks]
 
+    def parts(self, number: int) -> list[int]:
+        """Steps of each environment in the parts of a rollout, after each of which the policy
+        learns; one part until the first answers, since there is nothing to learn from yet."""
+        untold = self.learn_from == "comparisons" and number <= self.first_asked
+        whole = self.learning.rollout
+        each = self.sac.update_every if self.learner == "sac" and not untold else whole
+        return [min(each, whole - done) for done in range(0, whole, each)]
+
     def floor_share(self, number: int) -> float:
         """Where the zero of this rollout's rewards lies, on the line that `zero_first` is on."""
         if self.zero_until is None:
