@@ -37,7 +37,7 @@ ROOMS = {
         "acquisition", "watchers", "tabular/mdp", "tabular/gridworld", "tabular/shaping", "tabular/distances",
         "tabular/planners", "tabular/goals", "tabular/irl", "tabular/choices",
         "tabular/deep_irl", "tabular/assistance", "tabular/off_switch", "tabular/teaching", "procedure_cloning",
-        "recording", "leaving", "cloning", "adversarial", "demonstrations", "gallery/world", "gallery/policies", "gallery/people", "gallery/tuning", "gallery/asking",
+        "recording", "taking_over", "steering", "leaving", "cloning", "adversarial", "demonstrations", "gallery/world", "gallery/policies", "gallery/people", "gallery/tuning", "gallery/asking",
     ),
     "examine": ("kl", "winrate", "overoptimisation", "reward_card", "evidence", "verdict", "episodes"),
     "runs": ("recipe", "parameters", "registry", "stage", "runner", "study"),

@@ -10,6 +10,7 @@ import click
 
 from accord.cli.terminal import print_table, safe_text
 from accord.control.clip_sources import store_folder
+from accord.control.corrections import Corrections
 from accord.control.environments import EnvironmentBatch
 from accord.control.episodes import Episode, EpisodeStore
 from accord.control.making import make
@@ -17,11 +18,10 @@ from accord.control.minari_format import read_minari, write_minari
 from accord.control.poses import pose_drawing
 from accord.control.recording import record, recorded_where, replay
 from accord.control.rollouts import Act, at_random
+from accord.control.steering import Steering, judged_last
 from accord.control.taking_over import correction, take_over
 from accord.errors import ConfigError, DataError
 from accord.feedback.messages import Clip
-from accord.feedback.records import Feedback
-from accord.files import AppendLog
 from accord.report.clips import clips_page
 from accord.statistics.means import student_mean
 
@@ -162,31 +162,44 @@ def take_over_episode(
     said: tuple[str, str],
     seed: int,
 ) -> None:
-    """Keep what follows as a correction; said: the question, who prefers it. A run's own store
-    stays as it is: a resumed run forgets what it did not write."""
-    original = _store(place).episode(named)
+    """Keep what follows as a correction; said: the question, who prefers it."""
+    kept, original = Corrections(out), _store(place).episode(named)
     act = _policy(policy, make(original.environment, 1), greedy)
     taken = take_over(original, step, act, seed, f"{named}-from-{step}-{seed}", steps)
-    found = correction(said[0], original, taken, said[1])
-    _keep_correction(out, original, taken, found)
+    if kept.keep(original, taken, correction(said[0], original, taken, said[1])):
+        click.echo(f"{safe_text(taken.id)} was there without its correction, which is kept now")
     paid = f"{taken.reward_T.sum():.3g} (before {original.reward_T.sum():.3g})"
     click.echo(f"{safe_text(taken.id)}: {taken.steps:,} steps, paid {paid}, in {out}")
 
 
-def _keep_correction(out: Path, original: Episode, taken: Episode, found: Feedback) -> None:
-    """Both episodes, then what is preferred. A call that was killed between the two is completed by
-    one like it. Raises DataError where all is there already, or another episode of a name."""
-    kept, log = EpisodeStore(out), AppendLog(out / "feedback.jsonl")
-    for one, fix in ((original, "name another folder"), (taken, "give another --seed")):
-        if one.id in kept.ids and kept.episode(one.id).digest != one.digest:
-            raise DataError(f"{out} holds another episode {one.id}", fix)
-    if any(row["id"] == found.id for row in log.rows):
-        raise DataError(f"the correction by {taken.id} is there already", "give another --seed")
-    missing = [one for one in (original, taken) if one.id not in kept.ids]
-    kept.append(missing)
-    log.append([found.model_dump(mode="json")])
-    if not missing:
-        click.echo(f"{safe_text(taken.id)} was there without its correction, which is kept now")
+def steer_episodes(
+    place: Path,
+    out: Path,
+    named: str | None,
+    step: int | None,
+    policy: str | None,
+    greedy: bool,
+    said: tuple[str, str],
+    seed: int,
+    port: int | None,
+    open_browser: bool,
+) -> None:
+    """Open a page on which a person drives; said: the question, who answers it. What cannot be
+    steered is refused before it opens."""
+    from accord.cli.steer_page import serve_steering
+
+    store = _store(place)
+    judged = None if named else judged_last(store)
+    first = named or (judged.episode if judged else store.ids[-1])
+    if policy is None and (found := sorted(place.glob(f"**/{POLICY}"))):
+        policy = str(_only(found, place, f"{POLICY} of an acting policy"))
+    if policy is None and greedy:
+        raise ConfigError("--greedy without a policy", "name one with --policy, or leave it out")
+    environment = store.episode(first).environment
+    act = None if policy is None else _policy(policy, make(environment, 1), greedy)
+    steering = Steering(store, first, Corrections(out), said, act, seed)
+    steering.seek((judged.step if judged else 0) if step is None else step)
+    serve_steering(steering, port, open_browser, lambda text: click.echo(safe_text(text)))
 
 
 def export_episodes(place: Path, out: Path) -> None:

@@ -128,6 +128,62 @@ def control_take_over(
     take_over_episode(store, episode, step, out, policy, greedy, steps, said, seed)
 
 
+@control.command("steer")
+@click.argument("store", type=FOLDER)
+@click.argument("out", type=FOLDER)
+@click.option("--episode", help="This one first; else the one that was judged last, or the last.")
+@click.option(
+    "--step",
+    type=click.IntRange(0),
+    help="Where to stop it first; else where it was judged to go wrong, or its beginning.",
+)
+@click.option(
+    "--policy",
+    metavar="RUN|FILE",
+    help="Who does what no key is held for; random too. Else the policy of a run STORE, if any.",
+)
+@click.option("--greedy", is_flag=True, help="Without the policy's exploration noise.")
+@click.option("--annotator", required=True, help="Who drives, and prefers it to what was done.")
+@click.option("--question", default="Which of the two clips is better?", show_default=True)
+@click.option(
+    "--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the policy's noise."
+)
+@click.option("--port", type=click.IntRange(1, 65535), help="Of the page; else a free one.")
+@click.option(
+    "--open/--no-open",
+    "open_browser",
+    default=True,
+    show_default=True,
+    help="Open it in the browser.",
+)
+@guarded
+def control_steer(
+    store: Path,
+    out: Path,
+    episode: str | None,
+    step: int | None,
+    policy: str | None,
+    greedy: bool,
+    annotator: str,
+    question: str,
+    seed: int,
+    port: int | None,
+    open_browser: bool,
+) -> None:
+    """Stop episodes of STORE (or of a run) in the browser, drive the robot on by hand from there,
+    and keep what is better as corrections: OUT is a folder like that of take-over, to which every
+    correction is added.
+
+    
+    accord control steer runs/backflip-… mended --annotator ann
+    accord control steer flips mended --episode 0-003-0000 --step 40 --annotator ann
+    """
+    from accord.cli.control import steer_episodes
+
+    said = (question, annotator)
+    steer_episodes(store, out, episode, step, policy, greedy, said, seed, port, open_browser)
+
+
 @control.command("export")
 @click.argument("store", type=FOLDER)
 @click.argument("out", type=FOLDER)

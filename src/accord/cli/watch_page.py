@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
-import uvicorn
 from fastapi import FastAPI, HTTPException
 from fastapi.responses import FileResponse, HTMLResponse
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+from accord.cli.local_page import OWN_NAMES, address_of, listen_here, serve_here
 from accord.cli.terminal import safe_text
-from accord.errors import ConfigError
 from accord.report.live_page import LiveRuns, Values, live_page
 
-HOST, PORT = "127.0.0.1", 7870
-OWN_NAMES = [HOST, "localhost"]
-"""Of this machine: a page elsewhere that a name server sends here is refused."""
+PORT = 7870
 
 
 def page_app(runs: LiveRuns, title: str) -> FastAPI:
@@ -48,25 +44,7 @@ def page_app(runs: LiveRuns, title: str) -> FastAPI:
 def serve_page(runs: LiveRuns, places: Sequence[Path], port: int | None) -> None:
     """Until Ctrl-C. Raises ConfigError where the port is taken."""
     title = ", ".join(str(place) for place in places)
-    with _listening(port) as listening:
-        address = f"http://{HOST}:{listening.getsockname()[1]}/"
+    with listen_here(port, PORT) as listening:
+        address = address_of(listening)
         click.echo(safe_text(f"{title}: {address} (Ctrl-C ends the page; the runs go on)"))
-        config = uvicorn.Config(page_app(runs, title), log_level="warning", access_log=False)
-        uvicorn.Server(config).run(sockets=[listening])
-
-
-def _listening(port: int | None) -> socket.socket:
-    """On the port; on a free one where nobody asked for one and the usual is taken."""
-    for wanted in (PORT, 0) if port is None else (port,):
-        taken = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            taken.bind((HOST, wanted))
-        except OSError as error:
-            taken.close()
-            reason = error.strerror or str(error)
-            continue
-        return taken
-    raise ConfigError(
-        f"port {port} cannot be used: {reason}", "leave --port out: a free one is found"
-    )
+        serve_here(page_app(runs, title), listening)

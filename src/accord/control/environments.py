@@ -20,12 +20,14 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class ActionForm:
-    """box: `size` numbers between low_A and high_A; discrete: one of `size` actions."""
+    """box: `size` numbers between low_A and high_A; discrete: one of `size` actions. names: of each
+    number what it drives, where the physics says so."""
 
     kind: Literal["box", "discrete"]
     size: int
     low_A: Array
     high_A: Array
+    names: Sequence[str] = ()
 
     def bounded(self, action_NA: Array) -> Array:
         """Numbers brought within their bounds; discrete actions as they are."""

@@ -40,6 +40,12 @@ def _model(mujoco: Any, file: str) -> Any:
         mujoco.set_mju_user_warning(None)
 
 
+def _driven(model: Any) -> list[str]:
+    """What every actuator drives: its own name, or its joint's."""
+    joints = model.actuator_trnid[:, 0].tolist()
+    return [str(model.actuator(n).name or model.joint(j).name) for n, j in enumerate(joints)]
+
+
 class MujocoBatch:
     """An `EnvironmentBatch` of one task. Every physics step begins without what the solver
     remembers, so that a state alone says how it goes on."""
@@ -70,7 +76,7 @@ class MujocoBatch:
         self.ends: bool | None = task.ends and not endless
         self.starts: Sequence[str] = task.starts
         low, high = (self.model.actuator_ctrlrange[:, end].copy() for end in (0, 1))
-        self.actions = ActionForm("box", len(low), low, high)
+        self.actions = ActionForm("box", len(low), low, high, _driven(self.model))
         self._state_NS = np.zeros((count, size))
         self._elapsed_N = np.zeros(count, dtype=np.int64)
         self.observation_size = self.observe().shape[1]

@@ -78,14 +78,13 @@ class Replayed:
         return self.state == self.observation == self.reward == 0
 
 
-def from_states(episode: Episode, steps: slice, limit: int | None = None) -> MujocoBatch:
-    """Environments in the states that these steps of an episode began in; limit: steps after which
-    their time is over. Raises DataError for an episode without states, or whose physics is not the
-    one at hand; ConfigError as `make` does."""
+def from_states(episode: Episode, steps: slice) -> MujocoBatch:
+    """Environments in the states that these steps of an episode began in. Raises DataError for an
+    episode without states, or whose physics is not the one at hand; ConfigError as `make` does."""
     if episode.state_TS is None:
         check_physics(episode, episode.environment, episode.physics)  # says so
     rows = range(episode.steps)[steps]
-    batch = make(episode.environment, len(rows), limit)
+    batch = make(episode.environment, len(rows))
     check_physics(episode, batch.name, batch.physics)
     if not isinstance(batch, MujocoBatch) or episode.state_TS is None:
         raise DataError(

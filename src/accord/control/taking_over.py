@@ -14,11 +14,102 @@ from accord.control.episodes import Episode
 from accord.control.grounding import corrected
 from accord.control.recording import from_states
 from accord.control.rollouts import Act
-from accord.errors import DataError
+from accord.errors import DataError, RunError
 from accord.feedback.messages import Clip
 from accord.feedback.records import Feedback
 from accord.seeds import generator
 from accord.statistics.intervals import Array
+
+
+class Continuation:
+    """An episode gone on with from its step `at`, step by step, and back again: the new one has the
+    old one's past, to the bit, and a state that is set says by itself how it goes on.
+
+    batch: the one environment that goes on; observation_1O: what is seen now.
+    """
+
+    def __init__(self, episode: Episode, at: int) -> None:
+        """Raises DataError where the state cannot be set, see `from_states`, and for a step that is
+        not the episode's."""
+        check_step(episode, at)
+        self.episode, self.at = episode, at
+        self.batch = from_states(episode, slice(at, at + 1))
+        assert episode.state_TS is not None  # from_states has looked
+        self._begins = episode.observation_TO[at], episode.state_TS[at]
+        self._rows: list[tuple[Array, Array, Array, float, bool]] = []
+        self.observation_1O = self.batch.observe()
+
+    def __len__(self) -> int:
+        """Steps since `at`."""
+        return len(self._rows)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the task has ended it."""
+        return bool(self._rows) and self._rows[-1][-1]
+
+    def step(self, action_1A: Array) -> None:
+        """One step more. Raises DataError for an action that is no finite numbers of the task's,
+        and RunError as the environment does; then nothing was done."""
+        if action_1A.shape != (1, self.batch.actions.numbers) or not np.isfinite(action_1A).all():
+            raise DataError(
+                f"action {len(self)} from step {self.at} of episode {self.episode.id} is"
+                f" {action_1A.tolist()}",
+                f"give {self.batch.actions.numbers} finite numbers",
+            )
+        try:
+            stepped = self.batch.step(action_1A)
+        except RunError:
+            self.back(len(self))
+            raise
+        states = self.batch.states()
+        assert states is not None  # they were set
+        paid, lost = float(stepped.reward_N[0]), bool(stepped.terminated_N[0])
+        row = action_1A[0].copy(), stepped.observation_NO[0], states[0], paid, lost
+        self._rows.append(row)
+        self.observation_1O = stepped.observation_NO
+
+    def back(self, to: int) -> None:
+        """Where it was after `to` steps, as if nothing had followed. Raises DataError for more
+        steps than there are."""
+        if not 0 <= to <= len(self):
+            raise DataError(f"back to step {to} of {len(self)}", "name one that was taken")
+        del self._rows[to:]
+        seen_O, state_S = self._rows[-1][1:3] if to else self._begins
+        self.batch.set_states(np.zeros(1, dtype=np.int64), state_S[None])
+        self.observation_1O = seen_O[None]
+
+    def whole(self, seed: int, name: str) -> Episode:
+        """The past and what was done since, as an episode of this id. Its time is over where the
+        old one's was. Raises DataError before the first step."""
+        if not self._rows:
+            raise DataError(f"nothing was done since step {self.at}", "take at least one step")
+        old, at = self.episode, self.at
+        actions, then, states_T, paid_T, lost_T = map(list, zip(*self._rows, strict=True))
+        assert old.state_TS is not None  # from_states has looked
+        over, timed = np.zeros((2, at + len(self)), dtype=bool)
+        over[-1] = lost_T[-1]
+        timed[-1] = len(timed) == old.steps and old.truncated_T[-1] and not self.ended
+        return replace(
+            old,
+            id=name,
+            seed=seed,
+            observation_TO=np.concatenate([old.observation_TO[: at + 1], np.stack(then)]),
+            action_TA=np.concatenate([old.action_TA[:at], np.stack(actions)]),
+            reward_T=np.concatenate([old.reward_T[:at], paid_T]),
+            terminated_T=over,
+            truncated_T=timed,
+            state_TS=np.concatenate([old.state_TS[: at + 1], np.stack(states_T)]),
+        )
+
+
+def check_step(episode: Episode, at: int) -> None:
+    """Raise DataError for a step that is not the episode's."""
+    if not 0 <= at < episode.steps:
+        raise DataError(
+            f"step {at} of episode {episode.id}, which has {episode.steps}",
+            f"take over at a step from 0 to {episode.steps - 1}",
+        )
 
 
 def take_over(
@@ -27,51 +118,15 @@ def take_over(
     """The episode until its step `at`, and then what `act` does from the state it was in: until the
     task ends it, or for `steps` (none: as many as were left).
 
-    name: the new episode's id. Raises DataError where the state cannot be set, see `from_states`,
-    for a step that is not the episode's, and for actions that are not finite numbers of the task's.
+    name: the new episode's id. Raises DataError as `Continuation` does.
     """
-    if not 0 <= at < episode.steps:
-        raise DataError(
-            f"step {at} of episode {episode.id}, which has {episode.steps}",
-            f"take over at a step from 0 to {episode.steps - 1}",
-        )
+    going, rng = Continuation(episode, at), generator(seed, "take over")
     left = episode.steps - at if steps is None else steps
     if left < 1:
         raise DataError(f"{left} steps to take over for", "take at least one")
-    batch = from_states(episode, slice(at, at + 1), left + 1)
-    seen, rng = batch.observe(), generator(seed, "take over")
-    rows: list[tuple[Array, Array, Array, float, bool]] = []
-    while len(rows) < left and not (rows and rows[-1][-1]):
-        action_1A, _ = act(seen, rng)
-        if action_1A.shape != (1, batch.actions.numbers) or not np.isfinite(action_1A).all():
-            raise DataError(
-                f"action {len(rows)} from step {at} of episode {episode.id} is"
-                f" {action_1A.tolist()}",
-                f"give {batch.actions.numbers} finite numbers",
-            )
-        stepped = batch.step(action_1A)
-        seen, states = stepped.observation_NO, batch.states()
-        assert states is not None  # they were set
-        paid, lost = float(stepped.reward_N[0]), bool(stepped.terminated_N[0])
-        rows.append((action_1A[0], seen[0], states[0], paid, lost))
-    actions, then, states_T, paid_T, lost_T = (list(column) for column in zip(*rows, strict=True))
-    assert episode.state_TS is not None  # from_states has looked
-    over = np.zeros(at + len(rows), dtype=bool)
-    whole = steps is None and len(rows) == left and not lost_T[-1]
-    timed = over.copy()
-    timed[-1] = whole and bool(episode.truncated_T[-1])
-    over[-1] = lost_T[-1]
-    return replace(
-        episode,
-        id=name,
-        seed=seed,
-        observation_TO=np.concatenate([episode.observation_TO[: at + 1], np.stack(then)]),
-        action_TA=np.concatenate([episode.action_TA[:at], np.stack(actions)]),
-        reward_T=np.concatenate([episode.reward_T[:at], paid_T]),
-        terminated_T=over,
-        truncated_T=timed,
-        state_TS=np.concatenate([episode.state_TS[: at + 1], np.stack(states_T)]),
-    )
+    while len(going) < left and not going.ended:
+        going.step(act(going.observation_1O, rng)[0])
+    return going.whole(seed, name)
 
 
 def these(actions_TA: Array) -> Act:
@@ -95,7 +150,7 @@ def correction(
 ) -> Feedback:
     """What was done after taking over, over what was done before it: both from step `since` on.
     Raises DataError where the two do not share their past there."""
-    shared = _shared(original, taken)
+    shared = shared_steps(original, taken)
     if since > shared:
         raise DataError(
             f"episodes {original.id} and {taken.id} share {shared} steps, the clips begin at"
@@ -106,7 +161,7 @@ def correction(
     return corrected(question, before, after, annotator)
 
 
-def _shared(one: Episode, other: Episode) -> int:
+def shared_steps(one: Episode, other: Episode) -> int:
     """Steps that both have in common from their beginning."""
     if one.observation_TO.shape[1:] != other.observation_TO.shape[1:] or not np.array_equal(
         one.observation_TO[0], other.observation_TO[0]

@@ -42,7 +42,7 @@ class ClipSource(Settings):
         min_length=1,
         description=(
             "Folder of the episodes: stage:NAME/episodes, a run's, or one that accord control"
-            " record, import or take-over wrote."
+            " record, import, take-over or steer wrote."
         ),
     )
 
