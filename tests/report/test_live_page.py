@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 import uvicorn
 from browsing import WAIT, violations
 from click.testing import CliRunner
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from test_report import HOSTILE
 
+from accord.cli.local_page import address_of, listen_here, serve_here
 from accord.cli.main import main
 from accord.cli.watch import _headline, runs_of
 from accord.cli.watch_page import page_app
@@ -137,6 +142,22 @@ def test_what_cannot_be_served_is_refused(tmp_path: Path) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         assert f"port {port} cannot be used" in watch(run, "--page", "--port", str(port))
+
+
+def test_ctrl_c_ends_a_page_and_is_no_error() -> None:
+    with listen_here(None) as listening:
+
+        def end() -> None:
+            httpx2.get(address_of(listening), timeout=60)  # answered once it serves
+            os.kill(os.getpid(), signal.SIGINT)
+
+        ending = threading.Thread(target=end)
+        ending.start()
+        try:
+            serve_here(FastAPI(), listening)
+        except KeyboardInterrupt:
+            pytest.fail("it was reported as an interruption")
+        ending.join(30)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -39,6 +40,7 @@ def address_of(listening: socket.socket) -> str:
 
 
 def serve_here(app: ASGIApp, listening: socket.socket) -> None:
-    """Until Ctrl-C."""
+    """Until Ctrl-C, which is how a page ends, and no error."""
     config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
-    uvicorn.Server(config).run(sockets=[listening])
+    with suppress(KeyboardInterrupt):  # the server has closed everything, and raises it again
+        uvicorn.Server(config).run(sockets=[listening])

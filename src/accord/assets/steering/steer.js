@@ -13,7 +13,9 @@ const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
 let now = null; // what the server told: the episode, its drawing, what is driven
 let path = []; // poses of what is driven, those before it was taken over among them
 let step = 0; // that is seen
-let hands = null, running = false, watching = false, unkept = false, busy = false;
+let hands = null, running = false, watching = false, unkept = false;
+let turn = Promise.resolve(), waiting = 0; // requests under way
+let clock = 0; // which loop time goes on in: one that was stopped does not begin again beside the next
 
 const head = () => (now.drive ? now.drive.at + now.drive.driven : null);
 const rate = () => Number(at("speed").value);
@@ -21,23 +23,27 @@ const last = () => Math.max(now.drawing.frames.length, path.length) - 1;
 const steps = (count) => `${count.toLocaleString("en")} ${count === 1 ? "step" : "steps"}`;
 
 function tell(text, kind = "") { at("told").textContent = text; at("told").className = kind; }
+function said(error) { return error instanceof Refused ? error.message : "accord control steer does not answer: is it still at work in the terminal?"; }
 
-/** Ask the server, one request after the other; what it refuses is told. Whether it did it. */
-async function ask(where, body, then) {
-  if (busy) return false;
-  busy = true;
-  try {
-    const told = await post(where, body);
-    busy = false;
-    then(told);
-    return true;
-  } catch (error) {
-    busy = false;
-    pause();
-    tell(error instanceof Refused ? error.message : "accord control steer does not answer: is it still at work in the terminal?", "wrong");
-    if (error instanceof Refused && error.status === 409) take(await get("state"));
-    return false;
-  }
+/** Ask the server, one request after the other; what it refuses is told. body: made when its turn comes, null where there is
+    nothing to ask any more. Whether it was done. */
+function ask(where, body, then) {
+  waiting += 1;
+  const asked = turn.then(async () => {
+    const wanted = body();
+    if (wanted === null) return false;
+    try {
+      then(await post(where, wanted));
+      return true;
+    } catch (error) {
+      pause();
+      tell(said(error), "wrong");
+      if (error instanceof Refused && error.status === 409) take(await get("state"));
+      return false;
+    }
+  });
+  turn = asked.catch(() => false).finally(() => { waiting -= 1; });
+  return asked;
 }
 
 /** What is driven, as the server told it. */
@@ -56,6 +62,7 @@ function take(told) {
   now = { ...now, ...told };
   step = Math.min(now.step, now.episode.steps - 1);
   unkept = Boolean(now.drive?.driven);
+  listKept();
   drove({ drive: now.drive ? { ...now.drive, since: 0 } : null });
 }
 
@@ -64,7 +71,7 @@ function draw() {
   drawPose(at("before"), drawing, Math.min(step, was));
   at("was").textContent = step >= was ? (ENDS[episode.ended] ?? "it was cut") : "";
   at("mine").hidden = !drive;
-  at("looking").hidden = Boolean(drive);
+  at("looking").hidden = at("about").hidden = Boolean(drive);
   at("driving").hidden = !drive;
   at("moment").max = String(last());
   at("moment").value = String(step);
@@ -88,14 +95,15 @@ function draw() {
 // --- looking ---------------------------------------------------------------------------------------------------------------
 function look(to) { step = Math.min(Math.max(to, 0), last()); draw(); }
 
-function watch(from = null) {
+function watch() {
   watching = !watching;
   if (watching) {
     running = false;
-    if (step >= last()) step = from ?? now.drive?.at ?? 0;
+    if (step >= last()) step = now.drive?.at ?? 0;
     let then = performance.now(), seen = step;
+    const mine = ++clock;
     const go = (time) => {
-      if (!watching) return;
+      if (!watching || mine !== clock) return;
       seen += (Math.max(0, time - then) / 1000 / now.drawing.dt) * (rate() || SLOW);
       then = time;
       if (seen >= last()) watching = false;
@@ -107,23 +115,24 @@ function watch(from = null) {
   draw();
 }
 
-function pause() { running = false; watching = false; if (now) draw(); }
-
+function pause() { running = watching = false; if (now) draw(); }
 function dropped() { return !unkept || confirm("What you drove is not kept, and would be gone. Go on?"); }
 
 // --- driving ---------------------------------------------------------------------------------------------------------------
 async function takeOver() {
   pause();
   tell("");
-  if (await ask("take-over", { step }, (told) => { unkept = false; drove(told); })) at("driving").focus({ preventScroll: true });
+  if (await ask("take-over", () => ({ step }), (told) => { unkept = false; drove(told); })) at("driving").focus({ preventScroll: true });
 }
 
 function drive(count) {
-  if (!now.drive || now.drive.ended) return Promise.resolve(false);
   watching = false;
   tell("");
-  const held = hands.held(Number(at("strength").value) / 100, running), rest = document.querySelector("[name=rest]:checked").value;
-  return ask("drive", { driven: now.drive.driven, count, held, rest }, (told) => { unkept = true; drove(told); });
+  return ask("drive", () => {
+    if (!now.drive || now.drive.ended) return null;
+    const held = hands.held(Number(at("strength").value) / 100, running), rest = document.querySelector("[name=rest]:checked").value;
+    return { driven: now.drive.driven, count, held, rest };
+  }, (told) => { unkept = true; drove(told); });
 }
 
 function run() {
@@ -134,12 +143,13 @@ function run() {
   hands.fresh = [];
   if (running) {
     let then = performance.now(), owed = 1;
+    const mine = ++clock;
     const go = (time) => {
-      if (!running) return;
+      if (!running || mine !== clock) return;
       owed = Math.min(owed + (Math.max(0, time - then) / 1000 / now.drawing.dt) * rate(), MOST);
       then = time;
       const count = Math.floor(owed);
-      if (count && !busy) { owed -= count; drive(count); }
+      if (count && !waiting) { owed -= count; drive(count); }
       requestAnimationFrame(go);
     };
     requestAnimationFrame(go);
@@ -147,16 +157,19 @@ function run() {
   draw();
 }
 
+/** to: from the steps that were driven to those that stay. */
 function back(to) {
-  if (!now.drive?.driven) return;
   pause();
   tell("");
-  ask("back", { driven: now.drive.driven, to: Math.max(to, 0) }, (told) => { unkept = told.drive.driven > 0; drove(told); });
+  ask("back", () => {
+    const driven = now.drive?.driven;
+    return driven ? { driven, to: Math.max(to(driven), 0) } : null;
+  }, (told) => { unkept = told.drive.driven > 0; drove(told); });
 }
 
 function keep() {
   pause();
-  ask("keep", { driven: now.drive.driven }, ({ kept }) => {
+  ask("keep", () => ({ driven: now.drive.driven }), ({ kept }) => {
     unkept = false;
     now.kept.push(kept);
     listKept();
@@ -166,11 +179,10 @@ function keep() {
 }
 
 function leave() {
-  if (!dropped()) return;
   pause();
+  if (!dropped()) return;
   tell("");
-  const from = now.drive.at;
-  ask("leave", {}, (told) => { unkept = false; step = from; drove(told); at("take").focus(); });
+  ask("leave", () => ({}), (told) => { unkept = false; step = now.drive.at; drove(told); at("take").focus(); });
 }
 
 // --- the page --------------------------------------------------------------------------------------------------------------
@@ -193,13 +205,12 @@ function build() {
   const strong = () => { at("strong").textContent = `${at("strength").value} %`; };
   strong();
   at("strength").addEventListener("input", strong);
-  listKept();
 }
 
 function listen() {
   const does = {
-    watch: () => watch(), take: takeOver, run, one: () => drive(1), back: () => back(now.drive.driven - 1), back10: () => back(now.drive.driven - 10),
-    here: () => back(step - now.drive.at), again: () => back(0), keep, leave,
+    watch: () => watch(), take: takeOver, run, one: () => drive(1), back: () => back((driven) => driven - 1), back10: () => back((driven) => driven - 10),
+    here: () => { const to = step - now.drive.at; back(() => to); }, again: () => back(() => 0), keep, leave,
   };
   for (const [name, act] of Object.entries(does)) at(name).addEventListener("click", (event) => {
     act();
@@ -209,14 +220,13 @@ function listen() {
   at("episode").addEventListener("change", async () => {
     const wanted = at("episode").value;
     pause();
-    if (!dropped() || !(await ask("open", { episode: wanted }, (told) => { tell(""); take(told); }))) at("episode").value = now.episode.id;
+    if (!dropped() || !(await ask("open", () => ({ episode: wanted }), (told) => { tell(""); take(told); }))) at("episode").value = now.episode.id;
   });
   addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || inField(event.target)) return;
     if (event.key === " " && event.target.matches("button, a, [type=radio]")) return;
-    const { driven } = now.drive ?? {};
     const keys = now.drive ? {
-      v: () => watch(), p: run, " ": () => drive(1), ".": () => drive(1), ",": () => back(driven - 1), Backspace: () => back(driven - (event.shiftKey ? 10 : 1)),
+      v: () => watch(), p: run, " ": () => drive(1), ".": () => drive(1), ",": () => back((driven) => driven - 1), Backspace: () => back((driven) => driven - (event.shiftKey ? 10 : 1)),
     } : { v: () => watch(), x: takeOver, ",": () => { pause(); look(step - 1); }, ".": () => { pause(); look(step + 1); } };
     const act = keys[event.key];
     if (act && !(event.repeat && ["v", "p", "x"].includes(event.key))) { event.preventDefault(); act(); } else if (now.drive && hands.keyDown(event)) event.preventDefault();
@@ -230,8 +240,13 @@ function listen() {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
 }
 
-now = await get("state");
-build();
-take(now);
-listen();
+try {
+  now = await get("state");
+  build();
+  take(now);
+  listen();
+} catch (error) {
+  tell(said(error), "wrong");
+  throw error;
+}
 at("main").setAttribute("aria-busy", "false");
