@@ -13,7 +13,7 @@ const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
 let now = null; // what the server told: the episode, its drawing, what is driven
 let path = []; // poses of what is driven, those before it was taken over among them
 let step = 0; // that is seen
-let hands = null, running = false, watching = false, unkept = false;
+let hands = null, running = false, watching = false, unkept = false, taking = false;
 let turn = Promise.resolve(), waiting = 0; // requests under way
 let clock = 0; // which loop time goes on in: one that was stopped does not begin again beside the next
 
@@ -122,17 +122,19 @@ function dropped() { return !unkept || confirm("What you drove is not kept, and 
 async function takeOver() {
   pause();
   tell("");
-  if (await ask("take-over", () => ({ step }), (told) => { unkept = false; drove(told); })) at("driving").focus({ preventScroll: true });
+  const from = step;
+  taking = true;
+  const taken = await ask("take-over", () => ({ step: from }), (told) => { unkept = false; drove(told); });
+  taking = false;
+  if (taken) at("driving").focus({ preventScroll: true });
 }
 
 function drive(count) {
   watching = false;
   tell("");
-  return ask("drive", () => {
-    if (!now.drive || now.drive.ended) return null;
-    const held = hands.held(Number(at("strength").value) / 100, running), rest = document.querySelector("[name=rest]:checked").value;
-    return { driven: now.drive.driven, count, held, rest };
-  }, (told) => { unkept = true; drove(told); });
+  const held = hands.held(Number(at("strength").value) / 100, running), rest = document.querySelector("[name=rest]:checked").value;
+  const body = () => (now.drive && !now.drive.ended ? { driven: now.drive.driven, count, held, rest } : null);
+  return ask("drive", body, (told) => { unkept = true; drove(told); });
 }
 
 function run() {
@@ -225,11 +227,11 @@ function listen() {
   addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || inField(event.target)) return;
     if (event.key === " " && event.target.matches("button, a, [type=radio]")) return;
-    const keys = now.drive ? {
+    const keys = now.drive || taking ? {
       v: () => watch(), p: run, " ": () => drive(1), ".": () => drive(1), ",": () => back((driven) => driven - 1), Backspace: () => back((driven) => driven - (event.shiftKey ? 10 : 1)),
     } : { v: () => watch(), x: takeOver, ",": () => { pause(); look(step - 1); }, ".": () => { pause(); look(step + 1); } };
     const act = keys[event.key];
-    if (act && !(event.repeat && ["v", "p", "x"].includes(event.key))) { event.preventDefault(); act(); } else if (now.drive && hands.keyDown(event)) event.preventDefault();
+    if (act && !(event.repeat && ["v", "p", "x"].includes(event.key))) { event.preventDefault(); act(); } else if (hands.keyDown(event)) event.preventDefault();
   });
   addEventListener("keyup", (event) => hands.keyUp(event));
   addEventListener("blur", () => { hands.releaseAll(); pause(); });
