@@ -16,7 +16,7 @@ from accord.control import hanging  # noqa: E402
 from accord.control.flips import count_flips  # noqa: E402
 from accord.control.making import make  # noqa: E402
 from accord.control.mujoco_batch import MujocoBatch  # noqa: E402
-from accord.control.rollouts import Walker  # noqa: E402
+from accord.control.rollouts import Walker, at_random  # noqa: E402
 from accord.errors import AccordError, ConfigError, DataError, RunError  # noqa: E402
 from accord.seeds import generator  # noqa: E402
 from forked import Command  # noqa: E402
@@ -100,6 +100,32 @@ def test_a_state_says_how_it_goes_on() -> None:
         one, other = first.step(action_NA), second.step(action_NA)
         for name, value in vars(one).items():
             np.testing.assert_array_equal(value, getattr(other, name))
+
+
+@pytest.mark.parametrize("name", ["Hopper", "Backflip", "HalfCheetah"])
+@pytest.mark.parametrize(("place", "value"), [(2, np.nan), (3, 1e12), (8, 1e12), (9, 1e300)])
+def test_a_robot_that_breaks_does_not_begin_again_in_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, place: int, value: float
+) -> None:
+    """As MuJoCo by itself lets it, in the middle of an episode."""
+    monkeypatch.chdir(tmp_path)  # where it writes what it has to say
+    ours = batch(f"accord:{name}")
+    ours.reset(np.arange(4), generator(1, "broken"))
+    states = ours.states()
+    assert states is not None
+    states[2, place] = value
+    ours.set_states(np.arange(4), states)
+    with pytest.raises(RunError, match=rf"the state of accord:{name} is .* \(environment 2"):
+        Walker(ours).walk(at_random(ours.actions), 5, generator(1, "walk"))
+
+
+def test_an_action_that_is_no_number_is_not_taken_for_zero() -> None:
+    ours = batch("accord:Hopper")
+    ours.reset(np.arange(4), generator(1, "broken"))
+    action_NA = np.zeros((4, 3))
+    action_NA[3, 1] = np.nan
+    with pytest.raises(RunError, match=r"the action of accord:Hopper is nan \(environment 3"):
+        ours.step(action_NA)
 
 
 def test_the_backflips_integrator_goes_where_the_files_own_goes() -> None:

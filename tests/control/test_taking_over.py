@@ -49,6 +49,17 @@ def test_the_past_is_the_same_to_the_bit_and_the_rest_is_physics(at: int) -> Non
         np.testing.assert_array_equal(getattr(same, name), getattr(EPISODE, name), name)
 
 
+def test_what_went_on_after_the_task_was_lost_does_so_again() -> None:
+    """As with a fixed horizon: else it would be over at its first step."""
+    fallen = record(make("accord:Hopper", 1, 80, endless=True), at_random(BATCH.actions), 1, seed=2)
+    [episode] = fallen.episodes
+    assert episode.steps == 80
+    for at in (0, 70):
+        same = take_over(episode, at, these(episode.action_TA[at:]), 1, "same")
+        assert (same.digest, same.steps) == (episode.digest, 80)
+        np.testing.assert_array_equal(same.truncated_T, episode.truncated_T)
+
+
 def test_a_correction_is_learned_from(tmp_path: Path) -> None:
     taken = take_over(EPISODE, 9, at_random(BATCH.actions), 4, "taken", steps=5)
     assert taken.steps <= 14

@@ -174,7 +174,7 @@ def control_steer(
     and keep what is better as corrections: OUT is a folder like that of take-over, to which every
     correction is added.
 
-    
+    \b
     accord control steer runs/backflip-… mended --annotator ann
     accord control steer flips mended --episode 0-003-0000 --step 40 --annotator ann
     """

@@ -101,13 +101,20 @@ class EnvironmentBatch(Protocol):
         """Continue from `memory()`."""
 
 
-def check_finite(name: str, what: str, values: Array) -> None:
-    """Raise RunError where an environment observes or pays what is not a finite number."""
-    broken = ~np.isfinite(values)
+def check_finite(
+    name: str,
+    what: str,
+    values: Array,
+    most: float = np.inf,
+    fix: str = "mend the environment; nothing judged so far is lost",
+) -> None:
+    """Raise RunError where an environment observes, pays or is told what is not a finite number, or
+    is further from 0 than `most`."""
+    broken = ~(np.isfinite(values) & (np.abs(values) <= most))
     if broken.any():
         place = np.argwhere(broken)[0].tolist()
         raise RunError(
             f"{what} of {name} is {values[tuple(place)]} (environment {place[0]}"
             f"{f', number {place[1]}' if len(place) > 1 else ''})",
-            "mend the environment; nothing judged so far is lost",
+            fix,
         )

@@ -16,6 +16,10 @@ from accord.errors import ConfigError, DataError
 from accord.statistics.intervals import Array, Index
 from accord.validation import suggest
 
+HUGE = 1e10
+"""MuJoCo's own bound (mjMAXVAL) of what it takes for a state."""
+UNSTABLE = "the simulation is unstable there: use smaller actions, or other starts"
+
 
 def task_of(name: str) -> type[Task]:
     """The task that `accord:NAME` names. Raises ConfigError where there is none."""
@@ -64,6 +68,8 @@ class MujocoBatch:
             named = f"mjINT_{task.integrator.upper()}"
             self.model.opt.integrator = int(getattr(mujoco.mjtIntegrator, named))
             self.physics += f", {task.integrator}"
+        # else a state that is no number becomes the start again, within the episode, in silence
+        self.model.opt.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_AUTORESET)
         self._data = mujoco.MjData(self.model)
         self._rollout = rollout.Rollout(nthread=0)
         full = mujoco.mjtState.mjSTATE_FULLPHYSICS
@@ -123,10 +129,12 @@ class MujocoBatch:
     def step(self, action_NA: Array) -> Stepped:
         before = self.moment(self._state_NS.copy())
         skip = self.task.frame_skip
+        # MuJoCo would take all of them for 0
+        check_finite(self.name, "the action", action_NA, fix="act by finite numbers")
         control = np.repeat(self.actions.bounded(action_NA)[:, None], skip, axis=1)
         states, _ = self._rollout.rollout(self.model, self._data, self._state_NS, control)
         self._state_NS = np.ascontiguousarray(states[:, -1])
-        check_finite(self.name, "the state", self._state_NS)
+        check_finite(self.name, "the state", self._state_NS, HUGE, UNSTABLE)
         now = self.moment()
         lost_N = self.task.lost(now)
         self._elapsed_N += 1

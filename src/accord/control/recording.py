@@ -79,8 +79,9 @@ class Replayed:
 
 
 def from_states(episode: Episode, steps: slice) -> MujocoBatch:
-    """Environments in the states that these steps of an episode began in. Raises DataError for an
-    episode without states, or whose physics is not the one at hand; ConfigError as `make` does."""
+    """Environments in the states that these steps of an episode began in. An episode that went on
+    after the task was lost, as with a fixed horizon, does so again. Raises DataError for an episode
+    without states, or whose physics is not the one at hand; ConfigError as `make` does."""
     if episode.state_TS is None:
         check_physics(episode, episode.environment, episode.physics)  # says so
     rows = range(episode.steps)[steps]
@@ -90,6 +91,8 @@ def from_states(episode: Episode, steps: slice) -> MujocoBatch:
         raise DataError(
             f"the state of {episode.environment} cannot be set", "use an accord: environment"
         )
+    if batch.task.lost(batch.moment(episode.state_TS[1:-1])).any():
+        batch.ends = False
     batch.set_states(np.arange(len(rows)), episode.state_TS[rows.start : rows.stop])
     return batch
 
