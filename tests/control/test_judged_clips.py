@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 pytest.importorskip("gymnasium", reason="the extra control is not installed")
 
 from benchmarks.clip_kinds import FORM, NUMBERS, accuracy, episodes_of
+from benchmarks.clip_kinds import KINDS as CLIP_KINDS
 
-from accord.control.answering import ANSWER_KINDS
 from accord.control.clip_reward import ClipReward, ClipRewardSettings
 from accord.control.episodes import EpisodeStore
 from accord.control.grounding import corrected, demonstrated, stopped, thumb_at
@@ -124,7 +124,7 @@ def test_the_answers_of_each_kind_add_up_to_one(u: list[float]) -> None:
         assert total == pytest.approx(1, abs=1e-6), name
 
 
-@pytest.mark.parametrize("kind", ANSWER_KINDS)
+@pytest.mark.parametrize("kind", CLIP_KINDS)
 def test_each_kind_alone_orders_clips_it_never_saw(kind: Any) -> None:
     """A reward of nothing orders half of them."""
     assert accuracy(kind, 120, 3, updates=150) > 0.8
@@ -136,7 +136,7 @@ def nll(judged: JudgedClips, weight_M: list[float] | None = None) -> float:
     reward = ClipReward(ClipRewardSettings(members=1, hidden=8), 2, FORM, 3)
     people = [JudgementParameters(AnnotatorEffects.none(2), judged.scales, True)]
     rows = list(range(len(judged)))
-    of_R, there = judged.clips_of(rows), torch.tensor(judged.there_CL, dtype=torch.float32)
+    of_R, there = judged.options_of(rows), torch.tensor(judged.there_CL, dtype=torch.float32)
     score = reward._sums(reward._scaled(judged.clips_CLI)[of_R], there[of_R])
     weights = torch.tensor([weight_M or [1.0] * len(rows)])
     return reward._loss(score, judged.batch, people, weights).item() * len(rows)
@@ -207,7 +207,7 @@ def test_members_together_lose_what_each_loses_alone(
     together = reward._loss(score_ER, several, [person], weight_EM)
     assert together.item() == pytest.approx(one_by_one.item(), rel=1e-5, abs=1e-5)
     for row, shown in enumerate(judged.options):
-        assert judged.clips_of([row]).tolist() == list(shown)
+        assert judged.options_of([row]).tolist() == list(shown)
 
 
 # --- records --------------------------------------------------------------------------------------

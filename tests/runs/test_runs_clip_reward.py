@@ -16,14 +16,14 @@ pytest.importorskip("mujoco", reason="the extra control is not installed")
 
 from accord.control.clip_reward import ClipReward, ClipRewardSettings, member_seed
 from accord.control.episodes import EpisodeStore
-from accord.control.grounding import corrected, demonstrated, stopped
+from accord.control.grounding import corrected, demonstrated, designed, found, stopped, told
 from accord.control.leaving import saved_reward
-from accord.control.making import make
+from accord.control.making import make as make_environment
 from accord.control.reading_clips import clips_of, judged_clips
 from accord.control.recording import record, recorded_where
 from accord.control.rollouts import at_random
 from accord.errors import AccordError, ConfigError, DataError
-from accord.feedback.messages import Clip
+from accord.feedback.messages import Clip, ClipSet
 from accord.feedback.records import Comparison, Feedback, Option
 from accord.runs import runner
 from accord.runs.checks import check
@@ -134,7 +134,7 @@ def test_two_places_whose_episodes_have_the_same_names_teach_one_reward(tmp_path
         return Feedback.model_validate(told)
 
     records = [renamed(r, n) for n, some in enumerate((first, second)) for r in some]
-    env = make("Pendulum-v1", 1)
+    env = make_environment("Pendulum-v1", 1)
     seed = derive_seed(made.header.seed, "stage", "reward")
     mine = ClipReward(ClipRewardSettings(hidden=16), env.observation_size, env.actions, member_seed(seed))  # fmt: skip
     mine.fix_scale(np.concatenate([mine.of_episode(clip) for clip in clips_of(records, Both())]))
@@ -145,6 +145,47 @@ def test_two_places_whose_episodes_have_the_same_names_teach_one_reward(tmp_path
     theirs = saved_reward(path, env.observation_size, env.actions)
     inputs = mine.of_episode(one.episode(one.ids[0]))
     np.testing.assert_array_equal(mine.rewards(inputs), theirs.rewards(inputs))
+
+
+def test_what_was_meant_found_and_said_teaches_beside_comparisons(tmp_path: Path) -> None:
+    """Options that stand for several clips, in one of two places whose episodes have the same
+    names."""
+    one, other = episodes(tmp_path / "one"), episodes(tmp_path / "other")
+    clips = [Clip(episode=name, start=at, stop=at + 10) for name in other.ids for at in (0, 20)]
+    paid = {clip: float(other.clip(clip).reward_T.sum()) for clip in clips}
+    best_first = sorted(clips, key=paid.__getitem__, reverse=True)
+    sets = {"good": best_first[:5], "usual": best_first[5:15], "bad": best_first[15:]}
+    said = [
+        make(f"Q{n}", sets, "good", "bob") for n in range(4) for make in (designed, found, told)
+    ]
+    sources = [
+        {
+            "feedback": str(written(tmp_path / f"{store.folder.name}.jsonl", records)),
+            "episodes": str(store.folder),
+        }
+        for store, records in ((one, compared(one, 30)), (other, said))
+    ]
+    made = recipe(tmp_path, sources)
+    kinds = "42 judgements of clips (30 comparison, 4 proxy, 4 initial_state, 4 words)"
+    assert kinds in str(check(made, tmp_path / "dry")["reward"].notes)
+    result = run(made, tmp_path / "run")
+    assert result["values"]["judgements"] == 42
+    assert result["values"]["left_out"] == 0
+    assert kinds in result["summary"]
+    env = make_environment("Pendulum-v1", 1)
+    path = tmp_path / "run/stages/01-reward/reward.safetensors"
+    reward = saved_reward(path, env.observation_size, env.actions)
+
+    def worth(clip: Clip) -> float:
+        return float(reward.rewards(reward.inputs(*_seen(other, clip))).sum())
+
+    means = {name: np.mean([worth(clip) for clip in some]) for name, some in sets.items()}
+    assert means["good"] > max(means["usual"], means["bad"])
+
+
+def _seen(store: EpisodeStore, clip: Clip) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    piece = store.clip(clip)
+    return piece.observation_TO[:-1], piece.action_TA, piece.observation_TO[1:]
 
 
 def test_a_run_of_clips_hands_its_judgements_on(tmp_path: Path) -> None:
@@ -193,6 +234,13 @@ def said_wrongly(tmp_path: Path, how: str) -> list[dict[str, str]]:
     elif how == "across":
         last = records[2].options[1].model_copy(update={"content": Clip(episode=store.ids[0], start=35, stop=45)})  # fmt: skip
         records[2] = records[2].model_copy(update={"options": [records[2].options[0], last]})
+    elif how == "set":
+        several = ClipSet(clips=[Clip(episode=store.ids[n], start=35, stop=stop) for n, stop in enumerate((40, 45))])  # fmt: skip
+        options = [
+            records[2].options[0],
+            records[2].options[1].model_copy(update={"content": several}),
+        ]
+        records[2] = records[2].model_copy(update={"options": options})
     elif how == "none":
         records = [records[0].model_copy(update={"weight": 0.0})]
     elif how == "two":
@@ -217,6 +265,7 @@ def said_wrongly(tmp_path: Path, how: str) -> list[dict[str, str]]:
     ("how", "said"),
     [
         ("text", "is a text, not a clip"),
+        ("set", r"the clip \[35, 45\) leaves episode .*, which has 40 steps"),
         ("across", r"the clip \[35, 45\) leaves episode .*, which has 40 steps"),
         ("none", "none of 1 records"),
         ("two", "shows a clip of CartPole-v1, others are of Pendulum-v1"),

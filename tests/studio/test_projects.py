@@ -14,7 +14,7 @@ from studio_rooms import answer, pairs, person, project, served
 from accord.errors import ConfigError, DataError
 from accord.studio.errors import NotHere
 from accord.studio.people import members
-from accord.studio.projects import editing
+from accord.studio.projects import editing, importing
 from accord.studio.projects.incoming import BadItem, checked, items_from
 from accord.studio.projects.settings import ProjectSettings
 from accord.studio.queue import assigning
@@ -26,6 +26,9 @@ COMPARISON = ProjectSettings(name="T")
 
 
 # --- items ----------------------------------------------------------------------------------------
+CLIP = {"episode": "e0", "start": 0, "stop": 9}
+
+
 @pytest.mark.parametrize(
     ("raw", "said"),
     [
@@ -51,11 +54,35 @@ COMPARISON = ProjectSettings(name="T")
         ),
         ({"prompt": "Q", "options": ["A", "B"], "priority": float("nan")}, "priority"),
         ({"prompt": 5, "options": ["A", "B"]}, "prompt"),
+        (
+            {"prompt": "Q", "options": [{"content": {"clips": [CLIP]}}, {"content": CLIP}]},
+            "the option stands for several clips: the studio shows one for each",
+        ),
     ],
 )
 def test_items_that_cannot_be_judged(raw: dict[str, Any], said: str) -> None:
     with pytest.raises(BadItem, match=said):
         checked(raw, COMPARISON)
+
+
+def test_judgements_of_options_that_stand_for_several_clips_are_counted(
+    db: Database, tmp_path: Path
+) -> None:
+    options = [
+        {"id": name, "content": {"clips": [CLIP | {"episode": name}]}, "shown_at": place}
+        for place, name in enumerate("abc")
+    ]
+    record = {
+        "id": "r", "kind": "ranking", "prompt": "Q", "options": options, "annotator": "ann",
+        "choice": {"order": [["a"], ["b", "c"]]}, "meta": {"grounds": "words"},
+    }  # fmt: skip
+    made = project(db, [], task="ranking")
+    done = importing.import_file(db, made, write(tmp_path / "said.jsonl", [record]))
+    assert (done.items.new, done.answers) == (0, 0)
+    for reasons in (done.items.bad, done.left_out):
+        ((reason, count),) = reasons.items()
+        assert "stands for several clips" in reason
+        assert count == 1
 
 
 def test_equal_content_is_one_item_whatever_the_order() -> None:

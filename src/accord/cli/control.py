@@ -13,6 +13,8 @@ from accord.control.clip_sources import store_folder
 from accord.control.corrections import Corrections
 from accord.control.environments import EnvironmentBatch
 from accord.control.episodes import Episode, EpisodeStore
+from accord.control.gathering import keep, renamed, whole
+from accord.control.grounding import designed
 from accord.control.making import make
 from accord.control.minari_format import read_minari, write_minari
 from accord.control.poses import pose_drawing
@@ -200,6 +202,35 @@ def steer_episodes(
     steering = Steering(store, first, Corrections(out), said, act, seed)
     steering.seek((judged.step if judged else 0) if step is None else step)
     serve_steering(steering, port, open_browser, lambda text: click.echo(safe_text(text)))
+
+
+def keep_proxy(
+    out: Path, stores: Sequence[str], chosen: str, question: str, annotator: str
+) -> None:
+    """Keep the episodes of all stores, NAME=STORE each, and the choice among the rewards they are
+    named after. What is refused keeps nothing."""
+    episodes: dict[str, list[Episode]] = {}
+    for given in stores:
+        name, _, place = given.partition("=")
+        if not name or not place or name in episodes:
+            raise ConfigError(
+                f"{given!r} is not the store of one more reward",
+                "write NAME=STORE, each name once",
+            )
+        store = _store(Path(place))
+        episodes[name] = [store.episode(one) for one in store.ids]
+    named = renamed(episodes)
+    found = designed(question, whole(named), chosen, annotator)
+    kept, log = EpisodeStore(out), AppendLog(out / "feedback.jsonl")
+    keep(named, kept)
+    if any(row["id"] == found.id for row in log.rows):
+        raise DataError(
+            "the choice is there already", "name another folder, or another --annotator"
+        )
+    log.append([found.model_dump(mode="json")])
+    others = ", ".join(safe_text(name) for name in named if name != chosen)
+    count = sum(map(len, named.values()))
+    click.echo(f"{safe_text(chosen)} over {others}, by {count:,} episodes, in {out}")
 
 
 def export_episodes(place: Path, out: Path) -> None:

@@ -184,6 +184,34 @@ def control_steer(
     steer_episodes(store, out, episode, step, policy, greedy, said, seed, port, open_browser)
 
 
+@control.command("proxy")
+@click.argument("out", type=FOLDER)
+@click.argument("stores", nargs=-1, required=True, metavar="NAME=STORE…")
+@click.option("--chosen", required=True, metavar="NAME", help="The reward that was written.")
+@click.option("--annotator", required=True, help="Who wrote it.")
+@click.option(
+    "--question",
+    default="Which reward says what you want?",
+    show_default=True,
+    help="Kept with it.",
+)
+@guarded
+def control_proxy(
+    out: Path, stores: tuple[str, ...], chosen: str, annotator: str, question: str
+) -> None:
+    """Keep which reward somebody wrote for a world, over others that could have been written: each
+    has a STORE (or a run) of episodes of a policy that follows it. OUT holds all episodes, and
+    feedback.jsonl that the one is chosen, from which a stage clip_reward learns what was meant.
+
+    \b
+    accord control record accord:Hopper fast --policy runs/fast-…        # and upright, and so on
+    accord control proxy meant fast=fast upright=upright --chosen upright --annotator ann
+    """
+    from accord.cli.control import keep_proxy
+
+    keep_proxy(out, stores, chosen, question, annotator)
+
+
 @control.command("export")
 @click.argument("store", type=FOLDER)
 @click.argument("out", type=FOLDER)

@@ -242,9 +242,14 @@ def select(
     _say_saving(records, objects)
 
 
-def _start(content: str | list[dict[str, Any]], length: int) -> str:
-    """The beginning of a text, of a conversation of its last message."""
-    text = content if isinstance(content, str) else str(content[-1]["content"])
+def _start(content: str | list[dict[str, Any]] | dict[str, Any], length: int) -> str:
+    """The beginning of a text, of a conversation of its last message; of clips which they are."""
+    from accord.feedback.records import Clip, ClipSet, plain
+
+    if isinstance(content, dict):
+        text = plain(ClipSet(**content) if "clips" in content else Clip(**content))
+    else:
+        text = content if isinstance(content, str) else str(content[-1]["content"])
     flat = " ".join(text.split())
     return flat if len(flat) <= length else f"{flat[: length - 1]}…"
 

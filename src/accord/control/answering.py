@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Literal, get_args
 
-from accord.control.grounding import corrected, demonstrated, stopped, thumb_at
+from accord.control.grounding import NotShown, among, corrected, demonstrated, stopped, thumb_at
 from accord.feedback.messages import Clip
 from accord.feedback.records import Feedback
 from accord.feedback.simulate import (
@@ -93,3 +94,19 @@ class SimulatedAnswers:
         recent = float(liked[0][max(0, done - self.before) : done].sum())
         up = person.thumb(recent, 0.0, rng)
         return thumb_at(question, clip, clip.start + done, self.before, up, person.id)
+
+
+def choose(
+    grounds: NotShown,
+    question: str,
+    options: Mapping[str, Sequence[Clip]],
+    liked: Mapping[Clip, float],
+    person: SimulatedAnnotator,
+    seed: int,
+) -> Feedback:
+    """A choice by somebody who was shown nothing: among options that stand for clips, by the mean
+    of what the person thinks of these. Raises DataError as `among` does."""
+    means = [fmean(liked[clip] for clip in several) for several in options.values()]
+    nowhere = [0] * len(means)  # alike, so that no side is favoured
+    best = person.rank(means, nowhere, generator(seed, "answer"))[0]
+    return among(grounds, question, options, list(options)[best], person.id)

@@ -1,7 +1,7 @@
 """The card of a reward of clips, as of one of texts: how well it orders what was held out, and
 whether its sums are to be believed as log-odds.
 
-Suffixes: C clips, E members, P pairs.
+Suffixes: C clips, O options, E members, P pairs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ FEWEST = 2
 
 
 def clip_card(reward: ClipReward, judged: JudgedClips) -> RewardCard | None:
-    """Of the pairs of clips that held-out judgements order, with intervals over judgements; two
+    """Of the pairs of options that held-out judgements order, with intervals over judgements; two
     ratings of one scale by one annotator order a pair, and each is in one alone. Gold is what the
     environment paid over a clip. None where fewer than FEWEST judgements order any."""
     pairs = judged.apart(aside(len(judged)))
@@ -28,7 +28,8 @@ def clip_card(reward: ClipReward, judged: JudgedClips) -> RewardCard | None:
     better_P, worse_P = (np.array([pair[place] for pair in pairs]) for place in (1, 2))
 
     def gaps(value_C: Array) -> Array:
-        gap: Array = value_C[..., better_P] - value_C[..., worse_P]
+        value_O = judged.of_options(value_C)
+        gap: Array = value_O[..., better_P] - value_O[..., worse_P]
         return gap
 
     longer_P = np.sign(gaps(judged.length_C.astype(np.float64)))

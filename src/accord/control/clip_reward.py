@@ -1,8 +1,8 @@
 """A reward learned from what is said of clips: an ensemble on (s, a, s'), or on s' alone, summed
 over a clip's steps (Christiano et al. 2017 section 2.2.3).
 
-Suffixes: C clips, L steps of a clip, I numbers of an input, M judgements, R their options, E
-members, T, N as in rollouts.
+Suffixes: C clips, L steps of a clip, I numbers of an input, M judgements, R their options, O all
+options, P clips or pairs of options, E members, T, N as in rollouts.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from accord.learning.optimizer import Optimizer, load_trainable, trainable_state
 from accord.learning.settings import Share
 from accord.learning.settings import Steps as StepCount
 from accord.seeds import derive_seed, generator
-from accord.statistics.intervals import Array
+from accord.statistics.intervals import Array, Index
 from accord.validation import Unit
 
 HELD_OUT = 10
@@ -219,8 +219,7 @@ class ClipReward:
         rng, total = generator(self.seed, "comparisons", self.trained), 0.0
         for update in range(updates):
             picked = rng.choice(rows, min(self.settings.minibatch, len(rows)), replace=False)
-            of_R = judged.clips_of(picked)
-            score_ER = self._sums(clips[of_R], None if there is None else there[of_R])
+            score_ER = self._worth(judged, clips, there, judged.options_of(picked))
             part = judged.batch.select(picked.tolist() * alike)
             found = self._loss(score_ER, part, people, weight_EM[:, picked])
             if theirs is not None:
@@ -236,7 +235,16 @@ class ClipReward:
         self.learned = [person.values() for person in people]
         self.trained += 1
         self._normalise(judged)
-        return {"judgement_nll": total / updates} | self._held_out(judged, held_M)
+        return {"judgement_nll": total / updates} | self._held_out(judged, held_M, clips, there)
+
+    def _worth(
+        self, judged: JudgedClips, clips_CLI: Tensor, there_CL: Tensor | None, of_R: Index
+    ) -> Tensor:
+        """Scores of these options: of a clip its sum, of several the mean of their sums: [E, R]."""
+        means = judged.means(of_R)
+        of_P = of_R if means is None else means.clip_P
+        score_EP = self._sums(clips_CLI[of_P], None if there_CL is None else there_CL[of_P])
+        return score_EP if means is None else means.mean(score_EP)
 
     def _people(self, judged: JudgedClips) -> list[JudgementParameters]:
         """What annotators and scales are like, by member; of all members together where there is
@@ -279,19 +287,22 @@ class ClipReward:
         return torch.from_numpy(np.stack(drawn).astype(np.float32))
 
     def _normalise(self, judged: JudgedClips) -> None:
-        of_R = judged.clips_of(range(len(judged)))
+        of_R = judged.judged_R
         steps_BI = judged.clips_CLI[of_R][judged.there_CL[of_R]]
         with torch.no_grad():
             raw = self.net(self._scaled(steps_BI)).double().numpy()
         self.mean_E, self.deviation_E = raw.mean(1), np.maximum(raw.std(1), 1e-6)
 
-    def _held_out(self, judged: JudgedClips, held_M: Mask) -> dict[str, float]:
+    def _held_out(
+        self, judged: JudgedClips, held_M: Mask, clips_CLI: Tensor, there_CL: Tensor | None
+    ) -> dict[str, float]:
         pairs = judged.ordered(held_M)
         if not pairs:
             return {}
-        shown_C, at = np.unique(np.array(pairs), return_inverse=True)
-        score_C = self.scores(judged.clips_CLI[shown_C], judged.there_CL[shown_C]).mean(0)
-        better_P, worse_P = score_C[at.reshape(-1, 2)].T
+        shown_O, at = np.unique(np.array(pairs), return_inverse=True)
+        with torch.no_grad():
+            score_EO = self._worth(judged, clips_CLI, there_CL, shown_O).double().numpy()
+        better_P, worse_P = score_EO.mean(0)[at.reshape(-1, 2)].T
         right_P = better_P > worse_P
         return {"heldout_agreement": float(right_P.mean()), "heldout_pairs": float(len(pairs))}
 

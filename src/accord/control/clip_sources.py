@@ -7,7 +7,7 @@ from pathlib import Path
 
 from accord.control.episodes import Episode, EpisodeStore
 from accord.errors import ConfigError
-from accord.feedback.messages import Clip
+from accord.feedback.messages import Behaviour, Clip, ClipSet
 from accord.feedback.records import Feedback
 
 
@@ -23,7 +23,7 @@ class ClipSources:
         """The records of a source, their clips named so that `clip` finds them in its store."""
         return [record.model_copy(update={"options": [
             one.model_copy(update={"content": _numbered(number, one.content)})
-            if isinstance(one.content, Clip) else one
+            if isinstance(one.content, Behaviour) else one
             for one in record.options
         ]}) for record in records]  # fmt: skip
 
@@ -48,5 +48,11 @@ def store_folder(place: Path) -> Path:
     return found[0]
 
 
-def _numbered(number: int, clip: Clip) -> Clip:
+def _numbered(number: int, shown: Behaviour) -> Behaviour:
+    if isinstance(shown, ClipSet):
+        return ClipSet(clips=[_name(number, clip) for clip in shown.clips])
+    return _name(number, shown)
+
+
+def _name(number: int, clip: Clip) -> Clip:
     return clip.model_copy(update={"episode": f"{number}/{clip.episode}"})

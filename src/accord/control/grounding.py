@@ -5,17 +5,31 @@ Milli, Dragan 2020 table 1): records that a reward of clips learns from like any
     correction      the corrected clip over the original, with which it shares its past
     demonstration   what was shown over other clips, which are not compared with each other
     moment          a thumb at a moment is about the steps just before it
+    proxy           the reward that somebody wrote over others that could have been written, each
+                    standing for what a policy does that follows it (Hadfield-Menell et al. 2017)
+    initial_state   the state that things were found in over others, each standing for the pasts
+                    that end there (Shah et al. 2019)
+    words           what was said over what else could have been, each standing for the clips that
+                    it is true of
+
+Of the last three an option stands for several clips, and is worth their mean. Who wrote, left or
+said it saw no options side by side: no place acts on the choice, and there is no tie.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, get_args
 
 from accord.errors import DataError
-from accord.feedback.messages import Clip
+from accord.feedback.messages import Behaviour, Clip, ClipSet, plain
 from accord.feedback.records import Comparison, Feedback, Option, Ranking, Thumb, content_id
 from accord.learning.likelihoods import MOST_TIED
+
+NotShown = Literal["proxy", "initial_state", "words"]
+NOT_SHOWN: tuple[NotShown, ...] = get_args(NotShown)
+"""Grounds of choices among options that nobody was shown."""
 
 
 def stopped(question: str, clip: Clip, at: int, annotator: str, stop: bool = True) -> Feedback:
@@ -62,6 +76,73 @@ def thumb_at(question: str, clip: Clip, at: int, before: int, up: bool, annotato
     return _record("moment", question, (blamed,), Thumb(up=up), annotator)
 
 
+def designed(
+    question: str, clips_by_proxy: Mapping[str, Sequence[Clip]], chosen: str, annotator: str
+) -> Feedback:
+    """A reward that was written for a world, among those that could have been: of each what is done
+    there by a policy that follows it. Raises DataError as `among` does."""
+    return among("proxy", question, clips_by_proxy, chosen, annotator)
+
+
+def found(
+    question: str, clips_by_state: Mapping[str, Sequence[Clip]], chosen: str, annotator: str
+) -> Feedback:
+    """The state that somebody left things in, among those that they could be in: of each the clips
+    that end there. Raises DataError as `among` does."""
+    return among("initial_state", question, clips_by_state, chosen, annotator)
+
+
+def told(
+    question: str, clips_by_words: Mapping[str, Sequence[Clip]], chosen: str, annotator: str
+) -> Feedback:
+    """What was said, among what could have been: of each the clips that it is true of. Raises
+    DataError as `among` does."""
+    return among("words", question, clips_by_words, chosen, annotator)
+
+
+def among(
+    grounds: NotShown,
+    question: str,
+    clips: Mapping[str, Sequence[Clip]],
+    chosen: str,
+    annotator: str,
+) -> Feedback:
+    """A choice among options by name, each of which stands for clips, all as likely. Raises
+    DataError for fewer than two options or more than MOST_TIED beside the chosen one, an option
+    without clips or with one twice, options that are all of the same clips, and a chosen one that
+    is none of them."""
+    if not 2 <= len(clips) <= MOST_TIED + 1:
+        raise DataError(
+            f"a choice among {len(clips)} options",
+            f"name 2 to {MOST_TIED + 1}, each by what it stands for",
+        )
+    if chosen not in clips:
+        raise DataError(f"{chosen!r} was chosen among {', '.join(map(repr, clips))}", "name one")
+    _check_told_apart(clips)
+    others = [name for name in clips if name != chosen]
+    options = {name: ClipSet(clips=list(several)) for name, several in clips.items()}
+    choice = Ranking(order=[[chosen], others])
+    return _record(grounds, question, list(options.values()), choice, annotator, list(options))
+
+
+def _check_told_apart(clips: Mapping[str, Sequence[Clip]]) -> None:
+    for name, several in clips.items():
+        if not several:
+            raise DataError(
+                f"the option {name!r} stands for no clip", "leave it out, or give it clips"
+            )
+        clip, times = Counter(several).most_common(1)[0]
+        if times > 1:
+            raise DataError(
+                f"the option {name!r} has the clip {plain(clip)} twice", "name each clip once"
+            )
+    if len({*map(frozenset, clips.values())}) == 1:
+        raise DataError(
+            f"the options {', '.join(map(repr, clips))} stand for the same clips",
+            "give clips that differ: a choice among the same says nothing of a reward",
+        )
+
+
 def _check_inside(clip: Clip, at: int) -> None:
     if not clip.start < at < clip.stop:
         raise DataError(
@@ -74,18 +155,21 @@ def _check_inside(clip: Clip, at: int) -> None:
 def _record(
     said: str,
     question: str,
-    clips: Sequence[Clip],
+    shown: Sequence[Behaviour],
     choice: Comparison | Ranking | Thumb,
     annotator: str,
+    names: Sequence[str] | None = None,
 ) -> Feedback:
-    names = "ab" if choice.kind == "comparison" else map(str, range(len(clips)))
+    """names: of the options, in place of letters and numbers."""
+    if names is None:
+        names = "ab" if choice.kind == "comparison" else [str(n) for n in range(len(shown))]
     options: list[dict[str, Any]] = [
-        Option(id=name, content=clip, shown_at=place).model_dump()
-        for place, (name, clip) in enumerate(zip(names, clips, strict=True))
+        Option(id=name, content=one, shown_at=place).model_dump()
+        for place, (name, one) in enumerate(zip(names, shown, strict=True))
     ]
     return Feedback.model_validate(
         {
-            "id": content_id(said, question, annotator, *clips, choice),
+            "id": content_id(said, question, annotator, *shown, choice),
             "kind": choice.kind,
             "prompt": question,
             "options": options,

@@ -131,24 +131,53 @@ class Clip(RecordModel):
         return self
 
 
-def plain(content: Content | Clip) -> str:
+class ClipSet(RecordModel):
+    """Clips that one option stands for, all alike: what a policy does, what words are true of. The
+    option is worth their mean."""
+
+    clips: list[Clip] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _each_once(self) -> ClipSet:
+        seen = set[Clip]()
+        for clip in self.clips:
+            if clip in seen:
+                raise ValueError(f"the clip {plain(clip)} is there twice")
+            seen.add(clip)
+        return self
+
+
+Behaviour = Clip | ClipSet
+"""What an option shows, or stands for, that is no text."""
+
+
+def clips_in(content: Content | Behaviour) -> list[Clip]:
+    """The clips that a content is, or stands for; none of a text."""
+    if isinstance(content, ClipSet):
+        return content.clips
+    return [content] if isinstance(content, Clip) else []
+
+
+def plain(content: Content | Behaviour) -> str:
     """All that a content says, as text: itself; of one message what it says; of several, each after
-    its role."""
+    its role; of clips which they are."""
     if isinstance(content, str):
         return content
     if isinstance(content, Clip):
         return f"{content.episode} [{content.start}, {content.stop})"
+    if isinstance(content, ClipSet):
+        return ", ".join(map(plain, content.clips))
     if len(content) == 1:
         return content[0].said
     return "\n\n".join(f"{message.role}: {message.said}" for message in content)
 
 
-def to_json(content: Content | Clip) -> Any:
-    """A text as it is, messages as a list of dictionaries with the fields that each has, a clip as
+def to_json(content: Content | Behaviour) -> Any:
+    """A text as it is, messages as a list of dictionaries with the fields that each has, clips as
     a dictionary."""
     if isinstance(content, str):
         return content
-    return content.model_dump() if isinstance(content, Clip) else messages_to_json(content)
+    return content.model_dump() if isinstance(content, Behaviour) else messages_to_json(content)
 
 
 def messages_to_json(messages: Sequence[Message]) -> list[dict[str, Any]]:

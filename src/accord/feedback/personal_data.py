@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any, Literal, get_args
 
-from accord.feedback.messages import Clip, Content
+from accord.feedback.messages import Behaviour, Content
 from accord.feedback.records import Comparison, Feedback
 
 Kind = Literal["key", "email", "iban", "card", "ip", "phone"]
@@ -209,7 +209,7 @@ UNREAD_META = ("judge", "parent", "critique", "finished", "shown", "assist")
 """Keys of meta that hold ids, settings and names of our own; words of critics in `assist` aside."""
 
 
-def content_texts(content: Content | Clip) -> Iterator[str]:
+def content_texts(content: Content | Behaviour) -> Iterator[str]:
     """The texts of a prompt or response, tool calls and reasoning included."""
     if isinstance(content, str):
         yield content

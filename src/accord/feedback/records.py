@@ -21,10 +21,20 @@ from pydantic import (
 )
 
 from accord.errors import DataError
-from accord.feedback.messages import Clip, Content, Message, RecordModel, plain, to_json
+from accord.feedback.messages import (
+    Behaviour,
+    Clip,
+    ClipSet,
+    Content,
+    Message,
+    RecordModel,
+    plain,
+    to_json,
+)
 from accord.feedback.meta import check_meta, check_passages, has_passages
 
-__all__ = ["Clip", "Content", "Message", "plain", "to_json"]  # with the record, what it is made of
+# with the record, what it is made of
+__all__ = ["Behaviour", "Clip", "ClipSet", "Content", "Message", "plain", "to_json"]
 
 VERSION = 2
 """Of the fields of a record. 1 (records without a version): messages of role and text alone, the
@@ -37,7 +47,7 @@ class Option(RecordModel):
     """A response as offered: `shown_at` is its place on the screen, 0 is left or top."""
 
     id: str = Field(min_length=1)
-    content: Content | Clip
+    content: Content | Behaviour
     producer: str | None = None
     shown_at: int = Field(ge=0)
 
@@ -430,16 +440,20 @@ _UNION = {
     "list[TextPart]",
     "list[str]",
     "Clip",
+    "ClipSet",
     "dict[str,any]",
 }
-"""How pydantic calls the members of a union in the place of an error."""
+"""How pydantic calls the members of a union in the place of an error; those that check themselves
+it calls function-after[...]."""
 
 
 def problem(error: ValidationError) -> str:
     """The field at fault and what is wrong with it; of a union's members the one that the value
-    came closest to."""
-    deepest = max(error.errors(), key=lambda detail: len(detail["loc"]))
-    path = ".".join(str(part) for part in deepest["loc"] if part not in _UNION) or "record"
+    came closest to: whose fields are right, but not together, or else that with the deepest
+    error."""
+    deepest = max(error.errors(), key=lambda one: (one["type"] == "value_error", len(one["loc"])))
+    parts = [str(part) for part in deepest["loc"] if part not in _UNION]
+    path = ".".join(part for part in parts if not part.startswith("function-")) or "record"
     other = f", not {type(deepest['input']).__name__}" if deepest["type"].endswith("_type") else ""
     return f"{path}: {deepest['msg'].removeprefix('Value error, ')}{other}"
 

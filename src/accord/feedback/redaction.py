@@ -19,7 +19,7 @@ from typing import Any
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from accord.feedback.formats.use_log import Use
-from accord.feedback.messages import Clip, Content
+from accord.feedback.messages import Behaviour, Content
 from accord.feedback.meta import has_passages
 from accord.feedback.personal_data import UNREAD_META, WORDS, Kind, content_texts, find
 from accord.feedback.records import Critique, Feedback, Spans, problem
@@ -99,7 +99,7 @@ class Redactor:
                 self.replaced[rule.name] += count
         return text
 
-    def content(self, content: Content | Clip) -> Any:
+    def content(self, content: Content | Behaviour) -> Any:
         """A prompt or response, as JSON holds it."""
         if isinstance(content, str):
             return self.text(content)
@@ -152,7 +152,7 @@ class Redactor:
         left_out = [f"{count:,} left out: {reason}" for reason, count in self.left_out.items()]
         return [*(replaced or ["redacted: nothing"]), *left_out]
 
-    def _changes(self, content: Content | Clip) -> bool:
+    def _changes(self, content: Content | Behaviour) -> bool:
         alone = Redactor(self.rules)
         return any(alone.text(text) != text for text in content_texts(content))
 

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from accord.errors import ConfigError
 from accord.feedback.choice_model import OUTCOMES, TIE, comparison, decided_p, place_of, utility
 from accord.feedback.records import (
+    Behaviour,
     BestWorst,
     Choice,
-    Clip,
     Comparison,
     Content,
     Feedback,
@@ -232,7 +232,7 @@ class Offered:
     prompt: as `Feedback.asked`."""
 
     prompt: Any
-    contents: Sequence[Content | Clip]
+    contents: Sequence[Content | Behaviour]
     rewards: Sequence[float]
     producer: str
     finished: Sequence[bool]

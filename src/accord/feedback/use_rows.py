@@ -19,7 +19,7 @@ from accord.feedback.formats.shapes import SHAPES
 from accord.feedback.formats.source import DataSource
 from accord.feedback.formats.use_log import Use
 from accord.feedback.formats.values import empty, number
-from accord.feedback.messages import Clip, Content, plain
+from accord.feedback.messages import Behaviour, Content, plain
 from accord.feedback.personal_data import content_texts
 from accord.feedback.records import Feedback, Thumb
 from accord.feedback.words import counted
@@ -71,7 +71,7 @@ class UseLog:
         return [row.get(column) for row in self.columns]
 
 
-def key_of(prompt: Content, response: Content | Clip) -> Key:
+def key_of(prompt: Content, response: Content | Behaviour) -> Key:
     """The key of a response to a prompt."""
     return plain(prompt), plain(response)
 

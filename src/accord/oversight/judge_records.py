@@ -15,7 +15,7 @@ from typing import Any
 
 from accord.errors import DataError
 from accord.feedback.formats.columns import UNKNOWN_ORDER, option_ids
-from accord.feedback.messages import Clip, Content, Message, plain
+from accord.feedback.messages import Behaviour, Content, Message, plain
 from accord.feedback.records import (
     Correction,
     Demonstration,
@@ -99,7 +99,7 @@ def items_of(
         written = list(_written(record))
         if not written:
             left_out[f"{record.kind} without a response"] += 1
-        elif any(isinstance(one.content, Clip) for one in written):
+        elif any(isinstance(one.content, Behaviour) for one in written):
             left_out["a clip: only texts are judged"] += 1
         else:
             prompts.setdefault(repr(record.asked), _Prompt(record.asked)).add(written)

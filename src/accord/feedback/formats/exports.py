@@ -21,8 +21,8 @@ from accord.feedback.formats.trees import to_trees
 from accord.feedback.formats.turns import check_spoken
 from accord.feedback.messages import messages_to_json
 from accord.feedback.records import (
+    Behaviour,
     BestWorst,
-    Clip,
     Comparison,
     Content,
     Correction,
@@ -125,7 +125,7 @@ def _same(option: Option) -> str:
     their id."""
     return (
         content_id(option.content)
-        if isinstance(option.content, Clip) or flat(option.content)
+        if isinstance(option.content, Behaviour) or flat(option.content)
         else option.id
     )
 
@@ -193,8 +193,8 @@ def _pairs(record: Feedback) -> list[ExportedRow]:
 
 
 def _text(option: Option) -> Content:
-    """What an option says; raises RowError for a clip, which no format of texts holds."""
-    if isinstance(option.content, Clip):
+    """What an option says; raises RowError for clips, which no format of texts holds."""
+    if isinstance(option.content, Behaviour):
         raise RowError("the options are clips of episodes")
     return option.content
 

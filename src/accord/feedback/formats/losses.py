@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from accord.feedback.formats.columns import option_ids
-from accord.feedback.records import Clip, Feedback, StepLabels, plain
+from accord.feedback.records import Behaviour, Feedback, StepLabels, plain
 
 TABLES = ("csv-pairwise", "csv-ratings")
 """Shapes written as CSV."""
@@ -61,7 +61,7 @@ def _lost_fields(record: Feedback, shape: str) -> Iterator[str]:
         option.producer is not None for option in record.options
     ):
         yield "who wrote a response (producer)"
-    contents = [option.content for option in record.options if not isinstance(option.content, Clip)]
+    contents = [o.content for o in record.options if not isinstance(o.content, Behaviour)]
     if shape != "oasst" and [option.id for option in record.options] != option_ids(contents):
         yield "ids of responses"
     held = {

@@ -33,7 +33,7 @@ from accord.feedback.formats.shape import Parse, Row
 from accord.feedback.formats.sheets import ScaleGuess
 from accord.feedback.formats.turns import unread
 from accord.feedback.formats.values import empty, number, side, unpacked
-from accord.feedback.records import Clip, Comparison, Content, Feedback, Rating, to_json
+from accord.feedback.records import Behaviour, Comparison, Content, Feedback, Rating, to_json
 
 RATING = "rating_"
 PAIRWISE_COLUMNS = (
@@ -283,11 +283,11 @@ def _columns(record: Feedback, response_type: str) -> dict[str, Any]:
     }
 
 
-def _type(content: Content | Clip) -> str:
-    if isinstance(content, Clip):
+def _type(content: Content | Behaviour) -> str:
+    if isinstance(content, Behaviour):
         raise RowError("the options are clips of episodes")
     return "text" if isinstance(content, str) else "messages"
 
 
-def _cell(content: Content | Clip) -> str:
+def _cell(content: Content | Behaviour) -> str:
     return content if isinstance(content, str) else json.dumps(to_json(content), ensure_ascii=False)

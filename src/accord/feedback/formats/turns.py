@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from accord.feedback.formats.values import RowError, empty, number, shown, truth, unpacked
 from accord.feedback.messages import Message, Role
-from accord.feedback.records import Clip, Content, problem
+from accord.feedback.records import Behaviour, Content, problem
 
 ROLES: dict[str, Role] = {
     **dict.fromkeys(("user", "human", "prompter"), "user"),
@@ -288,9 +288,11 @@ def _weight(given: Mapping[str, Any], role: str) -> float | None:
     )
 
 
-def check_spoken(what: str, *contents: Content | Clip) -> None:
+def check_spoken(what: str, *contents: Content | Behaviour) -> None:
     """Raises RowError where messages say more than their text: tool calls, tools' results,
-    reasoning. what: the format that holds none."""
+    reasoning; and for clips. what: the format that holds none."""
+    if any(isinstance(content, Behaviour) for content in contents):
+        raise RowError(f"{what} holds no clips of episodes")
     for message in (
         message for content in contents if isinstance(content, list) for message in content
     ):

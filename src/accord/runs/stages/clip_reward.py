@@ -69,7 +69,7 @@ class ClipRewardConfig(StageConfig):
 
 class RewardOfClips(Stage):
     """The reward of `learn_from_clips` without a policy: from comparisons, rankings, ratings,
-    stops, corrections and demonstrations alike."""
+    stops, corrections, demonstrations, and what was written, found or said alike."""
 
     kind = "clip_reward"
     Config = ClipRewardConfig

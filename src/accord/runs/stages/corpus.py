@@ -183,9 +183,9 @@ def _pieces(config: CorpusConfig, context: StageContext) -> list[Piece]:
 
 
 def _answers(record: Feedback) -> list[Content]:
-    from accord.feedback.records import Clip, Correction, Demonstration
+    from accord.feedback.records import Behaviour, Correction, Demonstration
 
-    contents = [o.content for o in record.options if not isinstance(o.content, Clip)]
+    contents = [o.content for o in record.options if not isinstance(o.content, Behaviour)]
     if isinstance(record.choice, Correction | Demonstration):
         contents.append(record.choice.content)
     return contents

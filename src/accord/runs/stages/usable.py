@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from accord.feedback.records import (
     WRITTEN,
-    Clip,
+    Behaviour,
     Content,
     Correction,
     Demonstration,
@@ -31,7 +31,7 @@ def usable(records: Sequence[Feedback]) -> tuple[list[Feedback], Counter[str]]:
 def _unusable(record: Feedback) -> str:
     if not record.weight:
         return f"{record.kind} of weight 0"
-    clips = any(isinstance(option.content, Clip) for option in record.options)
+    clips = any(isinstance(option.content, Behaviour) for option in record.options)
     return f"{record.kind} of clips, which are not texts" if clips else ""
 
 
@@ -64,7 +64,9 @@ class Response(NamedTuple):
 
 def responses(record: Feedback) -> dict[str, Response]:
     """The responses a record is about, by their names in it."""
-    contents: dict[str, Content | Clip] = {option.id: option.content for option in record.options}
+    contents: dict[str, Content | Behaviour] = {
+        option.id: option.content for option in record.options
+    }
     if isinstance(record.choice, Correction | Demonstration):
         contents[WRITTEN] = record.choice.content
     return {

@@ -53,9 +53,15 @@ class OptionIn(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _bare(cls, raw: Any) -> Any:
-        """A text, a message or a list of messages is the content itself."""
+        """A text, a message or a list of messages is the content itself. Raises ValueError for an
+        option that stands for several clips."""
         if isinstance(raw, dict) and "role" in raw:
             return {"content": [raw]}
+        content = raw.get("content") if isinstance(raw, dict) else None
+        if isinstance(content, dict) and "clips" in content:
+            raise ValueError(
+                "the option stands for several clips: the studio shows one for each option"
+            )
         return {"content": raw} if isinstance(raw, (str, list)) else raw
 
 
