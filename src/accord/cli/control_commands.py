@@ -191,9 +191,9 @@ def control_steer(
 @click.option("--annotator", required=True, help="Who wrote it.")
 @click.option(
     "--question",
-    default="Which reward says what you want?",
+    default="Which reward says what is meant?",
     show_default=True,
-    help="Kept with it.",
+    help="Kept with the choice.",
 )
 @guarded
 def control_proxy(

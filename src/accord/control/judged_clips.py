@@ -17,6 +17,7 @@ from torch import Tensor
 
 from accord.control.environments import Mask
 from accord.control.option_means import OptionMeans
+from accord.feedback.words import counted
 from accord.learning.judged_batch import JudgedBatch
 from accord.learning.judgements import JudgedGroup, Judgement, RatingScale, rated_pairs
 from accord.statistics.intervals import Array, Index
@@ -117,9 +118,10 @@ class JudgedClips:
     def tell_uneven(self, say: Callable[[str], None]) -> None:
         """Say how many choices are `uneven`, where any are."""
         if self.uneven:
+            choose = "chooses" if self.uneven == 1 else "choose"
             say(
-                f"{self.uneven:,} judgements choose among clips of different lengths: each step"
-                " adds to the sum that decides"
+                f"{counted(self.uneven, 'judgement')} {choose} among clips of different lengths:"
+                " each step adds to the sum that decides"
             )
 
     def options_of(self, rows: Iterable[int]) -> Index:
