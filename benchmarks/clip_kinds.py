@@ -33,7 +33,7 @@ from accord.control.clip_reward import ClipReward, ClipRewardSettings
 from accord.control.environments import ActionForm
 from accord.control.episodes import Episode, EpisodeStore
 from accord.control.gathering import ending_in, true_of
-from accord.control.grounding import NOT_SHOWN, NotShown
+from accord.control.grounding import SET_CHOICES, SetChoice
 from accord.control.reading_clips import judged_clips
 from accord.feedback.messages import Clip
 from accord.feedback.records import Feedback
@@ -45,8 +45,8 @@ from accord.statistics.means import student_mean
 STEPS, NUMBERS, PAIRS = 20, 4, 1000
 AT_HAND = 4 * SEVERAL
 """Clips that the options of one choice stand for, where nobody was shown any."""
-Kind = AnswerKind | NotShown
-KINDS: tuple[Kind, ...] = (*ANSWER_KINDS, *NOT_SHOWN)
+Kind = AnswerKind | SetChoice
+KINDS: tuple[Kind, ...] = (*ANSWER_KINDS, *SET_CHOICES)
 LIKED = np.array([1.0, -0.5, 0.0, 0.0])
 FORM = ActionForm("box", 1, np.array([-1.0]), np.array([1.0]))
 
@@ -66,7 +66,7 @@ def episodes_of(count: int, seed: int) -> list[Episode]:
 
 
 def options_of(
-    kind: NotShown, store: EpisodeStore, made: Sequence[Episode], seed: int
+    kind: SetChoice, store: EpisodeStore, made: Sequence[Episode], seed: int
 ) -> dict[str, list[Clip]]:
     """What each option stands for, of the clips at hand."""
     clips, rng = whole(made), generator(seed, "options")
@@ -102,7 +102,7 @@ def answer(kind: Kind, store: EpisodeStore, few: Sequence[Episode], seed: int) -
     """What the simulated person says."""
     person = SimulatedAnnotator("watcher", rationality=0.5, tie=0.2, sharpness=0.5)
     clips, question = whole(few), "Which is better?"
-    if kind in NOT_SHOWN:
+    if kind in SET_CHOICES:
         liked = {clip: float(one.reward_T.sum()) for clip, one in zip(clips, few, strict=True)}
         options = options_of(kind, store, few, seed)
         return choose(kind, question, options, liked, person, seed)
@@ -112,7 +112,7 @@ def answer(kind: Kind, store: EpisodeStore, few: Sequence[Episode], seed: int) -
 
 def about(kind: Kind) -> int:
     """Clips that one answer is about."""
-    return AT_HAND if kind in NOT_SHOWN else SHOWN[kind]
+    return AT_HAND if kind in SET_CHOICES else SHOWN[kind]
 
 
 def accuracy(kind: Kind, answers: int, seed: int, updates: int = 300) -> float:

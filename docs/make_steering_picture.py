@@ -18,8 +18,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tests")]
 
 from accord.cli.steer_page import steer_app  # noqa: E402
-from accord.control.corrections import Corrections  # noqa: E402
 from accord.control.episodes import EpisodeStore  # noqa: E402
+from accord.control.kept_feedback import KeptFeedback  # noqa: E402
 from accord.control.making import make  # noqa: E402
 from accord.control.recording import record  # noqa: E402
 from accord.control.rollouts import at_random  # noqa: E402
@@ -37,7 +37,7 @@ def main(folder: Path) -> None:
         store = EpisodeStore(Path(here) / "old")
         store.append(record(environments, act, 1, seed=2).episodes)
         said = ("Which of the two clips is better?", "ann")
-        steering = Steering(store, store.ids[0], Corrections(Path(here) / "new"), said, act, 0)
+        steering = Steering(store, store.ids[0], KeptFeedback(Path(here) / "new"), said, act, 0)
         steering.seek(10)
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]

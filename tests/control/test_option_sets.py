@@ -26,7 +26,17 @@ from accord.control.clip_card import clip_card
 from accord.control.clip_reward import ClipReward, ClipRewardSettings
 from accord.control.episodes import Episode, EpisodeStore
 from accord.control.gathering import ending_in, followed, gathered, labelled, true_of
-from accord.control.grounding import NOT_SHOWN, NotShown, among, demonstrated, designed, found, told
+from accord.control.grounding import (
+    SET_CHOICES,
+    SetChoice,
+    among,
+    corrected,
+    demonstrated,
+    designed,
+    found,
+    stopped,
+    told,
+)
 from accord.control.judged_clips import JudgedClips
 from accord.control.making import make
 from accord.control.reading_clips import clips_of, judged_clips
@@ -160,7 +170,9 @@ class Grid:
 
 
 @pytest.mark.parametrize(("kind", "grounds"), [("language", "words"), ("initial_state", "initial_state")])  # fmt: skip
-def test_it_is_the_choice_of_the_exact_worlds(tmp_path: Path, kind: str, grounds: NotShown) -> None:
+def test_it_is_the_choice_of_the_exact_worlds(
+    tmp_path: Path, kind: str, grounds: SetChoice
+) -> None:
     """Where the clips are all that there could have been, and what is wanted is a sum of features."""
     world, beta = Grid(tmp_path), 1.3
     rng = np.random.default_rng(5)
@@ -242,6 +254,21 @@ def test_an_option_of_one_clip_is_that_clip_to_the_bit(store: EpisodeStore) -> N
         np.testing.assert_array_equal(one, arrays[1][name])
 
 
+def test_who_does_something_has_no_side(store: EpisodeStore) -> None:
+    """Their records have an order all the same, in which what was shown is always first and what
+    was corrected second; a correction that a run asked about was seen side by side."""
+    tie = demonstrated("q", clip(4), [clip(5)], "bob").model_copy(
+        update={"kind": "comparison", "choice": Comparison(tie=True), "meta": {}}
+    )
+    mended = corrected("q", clip(0), clip(1), "ann")
+    asked = mended.model_copy(update={"id": "asked", "meta": mended.meta | {"stop": "s1"}})
+    done = [demonstrated("q", clip(2), [clip(3)], "ann"), mended, stopped("q", clip(6), 9, "ann")]
+    judged = read([*done, asked, tie], store, fresh())
+    assert [said[0].shown_at for said in judged.said] == [None, None, None, (1, 0), (0, 1)]
+    likelihoods = {table.likelihood: len(table.options_MK) for table in judged.batch.choices}
+    assert likelihoods == {"decided": 3, "comparison": 2}  # who does something calls no tie
+
+
 def test_nobody_was_shown_the_options_so_no_side_acts_and_none_ties(store: EpisodeStore) -> None:
     two = {"a": [clip(0), clip(1)], "b": [clip(2), clip(3)]}
     tie = demonstrated("q", clip(4), [clip(5)], "bob").model_copy(
@@ -276,7 +303,7 @@ def chosen_by_paid(store: EpisodeStore, count: int, seed: int = 1) -> list[Feedb
             one: float(store.clip(one).reward_T.sum()) for some in options.values() for one in some
         }
         best = max(options, key=lambda name: sum(paid[one] for one in options[name]))
-        made.append(among(NOT_SHOWN[number % 3], "q", options, best, "ann"))
+        made.append(among(SET_CHOICES[number % 3], "q", options, best, "ann"))
     return made
 
 
@@ -335,7 +362,7 @@ def test_what_was_written_found_and_said_is_a_record_that_stays_what_it_is(tmp_p
         told("q", TWO, "b", "ann"),
     ]
     assert len({one.id for one in made}) == 3
-    assert [one.meta["grounds"] for one in made] == list(NOT_SHOWN)
+    assert [one.meta["grounds"] for one in made] == list(SET_CHOICES)
     path = tmp_path / "feedback.jsonl"
     path.write_text("".join(dump_line(one) + "\n" for one in made))
     assert read_feedback(str(path)).records == made
@@ -537,7 +564,7 @@ def test_the_command_keeps_all_episodes_and_the_choice(tmp_path: Path) -> None:
     assert len(read([record], EpisodeStore(out), fresh()).clips_CLI) == 6
     again = CliRunner().invoke(main, command)
     assert again.exit_code == 2
-    assert "the choice is there already" in again.output
+    assert "this proxy by ann is there already" in again.output
     assert len((out / "feedback.jsonl").read_text().splitlines()) == 1
 
 

@@ -31,10 +31,10 @@ from fastapi.testclient import TestClient
 from accord.cli.main import main
 from accord.cli.steer_page import steer_app
 from accord.control.clip_reward import ClipReward, ClipRewardSettings
-from accord.control.corrections import LOCK, Corrections
 from accord.control.environments import ActionForm
 from accord.control.episodes import Episode, EpisodeStore
 from accord.control.grounding import stopped
+from accord.control.kept_feedback import LOCK, KeptFeedback
 from accord.control.making import make
 from accord.control.reading_clips import judged_clips
 from accord.control.recording import record, replay
@@ -69,7 +69,7 @@ def sitting(folder: Path, *episodes: Episode, policy: bool = False) -> Steering:
     if not store.ids:
         store.append(episodes)
     act = at_random(make(episodes[0].environment, 1).actions) if policy else None
-    kept = Corrections(folder / "new")
+    kept = KeptFeedback(folder / "new")
     return Steering(store, episodes[0].id, kept, (QUESTION, "ann"), act, 3)
 
 
@@ -88,7 +88,7 @@ def test_however_it_was_driven_and_gone_back_in_it_is_what_its_actions_do(
 ) -> None:
     folder = Path("/nowhere")
     steering = Steering(
-        _Held(TIMED), TIMED.id, Corrections(folder), (QUESTION, "ann"), at_random(WHOLE.actions), 3
+        _Held(TIMED), TIMED.id, KeptFeedback(folder), (QUESTION, "ann"), at_random(WHOLE.actions), 3
     )
     steering.take_over(at)
     going = steering.driven()
@@ -208,7 +208,7 @@ def test_several_are_kept_and_learned_from_as_any_corrections_are(tmp_path: Path
     later.drive(Hand([None, 0.5, None], "zero"), 1)
     handle = take_lock(tmp_path / "new" / LOCK)
     assert handle is not None
-    with pytest.raises(RunError, match="another process keeps a correction"):
+    with pytest.raises(RunError, match="another process keeps something"):
         later.keep()
     os.close(handle)
     later.keep()
@@ -286,7 +286,7 @@ def test_what_cannot_be_steered_is_refused_before_the_page_opens(
     monkeypatch.setitem(sys.modules, "mujoco", None)
     assert "pip install 'accord[control]'" in steer(place, *given)
     with pytest.raises(ConfigError, match="lies in the run"):
-        Corrections(tmp_path / "run")
+        KeptFeedback(tmp_path / "run")
 
 
 # --- the page -------------------------------------------------------------------------------------

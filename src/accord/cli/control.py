@@ -10,11 +10,11 @@ import click
 
 from accord.cli.terminal import print_table, safe_text
 from accord.control.clip_sources import store_folder
-from accord.control.corrections import Corrections
 from accord.control.environments import EnvironmentBatch
 from accord.control.episodes import Episode, EpisodeStore
-from accord.control.gathering import keep, renamed, whole
+from accord.control.gathering import renamed, whole
 from accord.control.grounding import designed
+from accord.control.kept_feedback import KeptFeedback
 from accord.control.making import make
 from accord.control.minari_format import read_minari, write_minari
 from accord.control.poses import pose_drawing
@@ -165,10 +165,11 @@ def take_over_episode(
     seed: int,
 ) -> None:
     """Keep what follows as a correction; said: the question, who prefers it."""
-    kept, original = Corrections(out), _store(place).episode(named)
+    kept, original = KeptFeedback(out), _store(place).episode(named)
     act = _policy(policy, make(original.environment, 1), greedy)
     taken = take_over(original, step, act, seed, f"{named}-from-{step}-{seed}", steps)
-    if kept.keep(original, taken, correction(said[0], original, taken, said[1])):
+    found = correction(said[0], original, taken, said[1])
+    if kept.keep([original, taken], found, "give another --seed, or name another folder"):
         click.echo(f"{safe_text(taken.id)} was there without its correction, which is kept now")
     paid = f"{taken.reward_T.sum():.3g} (before {original.reward_T.sum():.3g})"
     click.echo(f"{safe_text(taken.id)}: {taken.steps:,} steps, paid {paid}, in {out}")
@@ -199,7 +200,7 @@ def steer_episodes(
         raise ConfigError("--greedy without a policy", "name one with --policy, or leave it out")
     environment = store.episode(first).environment
     act = None if policy is None else _policy(policy, make(environment, 1), greedy)
-    steering = Steering(store, first, Corrections(out), said, act, seed)
+    steering = Steering(store, first, KeptFeedback(out), said, act, seed)
     steering.seek((judged.step if judged else 0) if step is None else step)
     serve_steering(steering, port, open_browser, lambda text: click.echo(safe_text(text)))
 
@@ -221,13 +222,8 @@ def keep_proxy(
         episodes[name] = [store.episode(one) for one in store.ids]
     named = renamed(episodes)
     found = designed(question, whole(named), chosen, annotator)
-    kept, log = EpisodeStore(out), AppendLog(out / "feedback.jsonl")
-    keep(named, kept)
-    if any(row["id"] == found.id for row in log.rows):
-        raise DataError(
-            "the choice is there already", "name another folder, or another --annotator"
-        )
-    log.append([found.model_dump(mode="json")])
+    every = [one for some in named.values() for one in some]
+    KeptFeedback(out).keep(every, found, "name another folder, or another --annotator")
     others = ", ".join(safe_text(name) for name in named if name != chosen)
     count = sum(map(len, named.values()))
     click.echo(f"{safe_text(chosen)} over {others}, by {count:,} episodes, in {out}")

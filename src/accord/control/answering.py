@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal, get_args
 
-from accord.control.grounding import NotShown, among, corrected, demonstrated, stopped, thumb_at
+from accord.control.grounding import SetChoice, among, corrected, demonstrated, stopped, thumb_at
 from accord.feedback.messages import Clip
 from accord.feedback.records import Feedback
 from accord.feedback.simulate import (
@@ -97,7 +97,7 @@ class SimulatedAnswers:
 
 
 def choose(
-    grounds: NotShown,
+    grounds: SetChoice,
     question: str,
     options: Mapping[str, Sequence[Clip]],
     liked: Mapping[Clip, float],

@@ -213,6 +213,16 @@ class EpisodeStore:
         write_atomically(path, lambda place: save_file(arrays, str(place), told))
         self._index(path)
 
+    def missing(
+        self, episodes: Sequence[Episode], fix: str = "name another folder"
+    ) -> list[Episode]:
+        """Those that are not there yet. Raises DataError, with this `fix`, for another episode of a
+        name that is there."""
+        for one in episodes:
+            if one.id in self._places and self.episode(one.id).digest != one.digest:
+                raise DataError(f"{self.folder} holds another episode {one.id}", fix)
+        return [one for one in episodes if one.id not in self._places]
+
     def keep(self, blocks: int) -> None:
         """Forget all appends after the first `blocks` (work after the last checkpoint is
         redone)."""

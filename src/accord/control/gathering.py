@@ -81,13 +81,7 @@ def whole(episodes: Mapping[str, Sequence[Episode]]) -> dict[str, list[Clip]]:
 def keep(episodes: Mapping[str, Sequence[Episode]], into: EpisodeStore) -> None:
     """Add the episodes that are not there yet. Raises DataError, and adds none, for another episode
     of a name that is there."""
-    there, new = {*into.ids}, list[Episode]()
-    for one in (one for some in episodes.values() for one in some):
-        if one.id not in there:
-            new.append(one)
-        elif into.episode(one.id).digest != one.digest:
-            raise DataError(f"{into.folder} holds another episode {one.id}", "name another folder")
-    into.append(new)
+    into.append(into.missing([one for some in episodes.values() for one in some]))
 
 
 def true_of(

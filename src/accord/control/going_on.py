@@ -48,8 +48,7 @@ class GoingOn:
     def _ask(self, stop: str, whole: Clip, at: int, act: Act) -> int:
         original = self.store.episode(whole.episode)
         tries = [self._try(original, whole, at, act, n) for n in range(SHOWN[self.asks] - 1)]
-        there = set(self.store.ids)
-        self.store.append([one for one in tries if one.id not in there])
+        self.store.append(self.store.missing(tries))
         clips = [whole, *(Clip(episode=o.id, start=whole.start, stop=o.steps) for o in tries)]
         episodes = {one.id: one for one in (original, *tries)}
         return self.people.ask_again(stop, clips, self.film.drawings(clips, episodes))

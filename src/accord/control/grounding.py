@@ -12,8 +12,8 @@ Milli, Dragan 2020 table 1): records that a reward of clips learns from like any
     words           what was said over what else could have been, each standing for the clips that
                     it is true of
 
-Of the last three an option stands for several clips, and is worth their mean. Who wrote, left or
-said it saw no options side by side: no place acts on the choice, and there is no tie.
+Of the last three an option stands for several clips, and is worth their mean. Who does something
+sees no options side by side (`side_by_side`): no place acts on the choice, and there is no tie.
 """
 
 from __future__ import annotations
@@ -27,9 +27,11 @@ from accord.feedback.messages import Behaviour, Clip, ClipSet, plain
 from accord.feedback.records import Comparison, Feedback, Option, Ranking, Thumb, content_id
 from accord.learning.likelihoods import MOST_TIED
 
-NotShown = Literal["proxy", "initial_state", "words"]
-NOT_SHOWN: tuple[NotShown, ...] = get_args(NotShown)
-"""Grounds of choices among options that nobody was shown."""
+SetChoice = Literal["proxy", "initial_state", "words"]
+SET_CHOICES: tuple[SetChoice, ...] = get_args(SetChoice)
+"""Grounds of choices among options that stand for several clips."""
+ASKED = "stop"
+"""In the meta of a correction: the stop after which a run showed both clips, and asked."""
 
 
 def stopped(question: str, clip: Clip, at: int, annotator: str, stop: bool = True) -> Feedback:
@@ -64,6 +66,13 @@ def demonstrated(question: str, shown: Clip, beside: Sequence[Clip], annotator: 
     names = [str(number) for number in range(len(beside) + 1)]
     chosen = Ranking(order=[names[:1], names[1:]])
     return _record("demonstration", question, (shown, *beside), chosen, annotator)
+
+
+def side_by_side(record: Feedback) -> bool:
+    """Whether the record's options were seen beside each other: not where somebody did something,
+    unless a run showed it as a correction and asked."""
+    done = "grounds" in record.meta
+    return not done or (record.meta["grounds"] == "correction" and ASKED in record.meta)
 
 
 def thumb_at(question: str, clip: Clip, at: int, before: int, up: bool, annotator: str) -> Feedback:
@@ -101,7 +110,7 @@ def told(
 
 
 def among(
-    grounds: NotShown,
+    grounds: SetChoice,
     question: str,
     clips: Mapping[str, Sequence[Clip]],
     chosen: str,

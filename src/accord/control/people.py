@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from sqlalchemy import select
 
 from accord.control.asked_kinds import AskedKind
+from accord.control.grounding import ASKED
 from accord.control.watchers import AskedClips
 from accord.errors import ConfigError, DataError, by_reason
 from accord.feedback.messages import Clip
@@ -58,8 +59,9 @@ TASKS: dict[AskedKind, Task] = {
 OPTIONS = "abcdefghi"
 """Ids of a question's clips, as they were drawn."""
 SCALE = Attribute(name="overall", low=1, high=5, labels={1: "very bad", 5: "very good"})
-STOP = "stop"
-"""In an item's meta: the record of the stop from which the policy went on."""
+STOP = ASKED
+"""In an item's meta, and in that of its answers: the record of the stop from which the policy went
+on."""
 Drawings = Mapping[str, dict[str, Any]]
 """What is seen of clips, by `clip_key`."""
 

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from accord.control.clip_reward import ClipReward
 from accord.control.episodes import Episode
-from accord.control.grounding import NOT_SHOWN
+from accord.control.grounding import side_by_side
 from accord.control.judged_clips import JudgedClips
 from accord.errors import DataError
 from accord.feedback.messages import Clip, clips_in
@@ -67,7 +67,7 @@ class ClipReader:
         if isinstance(record.choice, AMONG):
             places = {option.id: n for n, option in enumerate(record.options)}
             chosen = choice_of(record, places, who)
-            if record.meta.get("grounds") in NOT_SHOWN:
+            if not side_by_side(record):
                 chosen = replace(chosen, shown_at=None)
             decided = chosen.kind == "order" and len(chosen.options) == 2 and not self.ties
             if decided and chosen.doubt is None:

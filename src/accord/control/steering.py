@@ -12,9 +12,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from accord.control.corrections import FEEDBACK, Corrections
 from accord.control.environments import ActionForm
 from accord.control.episodes import Episode, EpisodeStore, check_physics
+from accord.control.kept_feedback import FEEDBACK, KeptFeedback
 from accord.control.poses import pose_drawing
 from accord.control.recording import from_states
 from accord.control.rollouts import Act
@@ -94,7 +94,7 @@ class Steering:
         self,
         store: EpisodeStore,
         first: str,
-        kept: Corrections,
+        kept: KeptFeedback,
         said: tuple[str, str],
         policy: Act | None,
         seed: int,
@@ -208,7 +208,7 @@ class Steering:
         if any(taken.digest == one.digest for one, _ in self.kept):
             raise DataError("this is kept already", "drive on, or go back and drive another way")
         found = correction(question, self.original, taken, annotator)
-        self.corrections.keep(self.original, taken, found)
+        self.corrections.keep([self.original, taken], found, "name another folder")
         self.kept.append((taken, going.at))
         return taken
 

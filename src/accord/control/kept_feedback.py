@@ -1,4 +1,4 @@
-"""Corrections on disk: a folder of episodes, and feedback.jsonl that one is preferred to the other.
+"""What somebody does or says of episodes, on disk: a folder of these, and feedback.jsonl.
 
 Only ever added to: what is kept there is not lost by a kill, nor by two who keep at once.
 """
@@ -6,7 +6,7 @@ Only ever added to: what is kept there is not lost by a kill, nor by two who kee
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,8 +18,8 @@ from accord.files import AppendLog, take_lock
 FEEDBACK, LOCK = "feedback.jsonl", "writing.lock"
 
 
-class Corrections:
-    """Those of a folder."""
+class KeptFeedback:
+    """That of a folder."""
 
     def __init__(self, folder: Path) -> None:
         """Raises ConfigError for a folder within a run: resumed, it forgets what it did not
@@ -34,7 +34,7 @@ class Corrections:
 
     def check(self, original: Episode) -> None:
         """Raise DataError where another episode of this id is there."""
-        self._check(EpisodeStore(self.folder), original, "name another folder")
+        EpisodeStore(self.folder).missing([original])
 
     def free_name(self, stem: str) -> str:
         """An id that no episode has yet: the stem and a number."""
@@ -43,26 +43,19 @@ class Corrections:
             number += 1
         return f"{stem}-{number}"
 
-    def keep(self, original: Episode, taken: Episode, found: Feedback) -> bool:
-        """Both episodes, then what is preferred; whether the new episode was there without its
-        correction, as a kill between the two leaves it, which is completed so. Raises DataError
-        where all is there already, or another episode of a name."""
+    def keep(self, episodes: Sequence[Episode], found: Feedback, fix: str) -> bool:
+        """The episodes, then what is said of them; whether all were there without it, as a kill
+        between the two leaves them, which is completed so. Raises DataError, with this `fix`, where
+        it is there already, or another episode of a name."""
         with self._alone():
             kept, log = EpisodeStore(self.folder), AppendLog(self.folder / FEEDBACK)
-            self._check(kept, original, "name another folder")
-            self._check(kept, taken, "give another --seed")
+            missing = kept.missing(episodes, fix)
             if any(row["id"] == found.id for row in log.rows):
-                raise DataError(
-                    f"the correction by {taken.id} is there already", "give another --seed"
-                )
-            missing = [one for one in (original, taken) if one.id not in kept.ids]
+                what = found.meta["grounds"].replace("_", " ")
+                raise DataError(f"this {what} by {found.annotator} is there already", fix)
             kept.append(missing)
             log.append([found.model_dump(mode="json")])
             return not missing
-
-    def _check(self, kept: EpisodeStore, one: Episode, fix: str) -> None:
-        if one.id in kept.ids and kept.episode(one.id).digest != one.digest:
-            raise DataError(f"{self.folder} holds another episode {one.id}", fix)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -70,7 +63,7 @@ class Corrections:
         self.folder.mkdir(parents=True, exist_ok=True)
         handle = take_lock(self.folder / LOCK)
         if handle is None:
-            raise RunError(f"another process keeps a correction in {self.folder}", "try again")
+            raise RunError(f"another process keeps something in {self.folder}", "try again")
         try:
             yield
         finally:
