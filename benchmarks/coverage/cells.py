@@ -7,5 +7,6 @@ import benchmarks.coverage.crowds
 import benchmarks.coverage.dependent
 import benchmarks.coverage.judges
 import benchmarks.coverage.means
+import benchmarks.coverage.rewards
 import benchmarks.coverage.scales
 import benchmarks.coverage.silence  # noqa: F401

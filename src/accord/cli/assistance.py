@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from accord.cli.feedback import interval, judgements
 from accord.cli.labels import markdown
-from accord.cli.terminal import print_table, safe_text
+from accord.cli.terminal import plain, print_table, safe_text
 from accord.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -35,24 +35,13 @@ def show(source: DataSource, as_json: bool) -> None:
 
     found = assistance(judgements(source, as_json))
     if as_json:
-        click.echo(json.dumps(_plain(asdict(found)), indent=1))
+        click.echo(json.dumps(plain(asdict(found)), indent=1))
         return
     for reason, count in found.left_out.items():
         click.echo(f"{count:,} left out: {safe_text(reason)}")
     _print(found)
     for note in found.notes:
         click.echo(note)
-
-
-def _plain(value: Any) -> Any:
-    """Not a number becomes null."""
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_plain(one) for one in value]
-    if hasattr(value, "model_dump"):
-        return value.model_dump()
-    return None if isinstance(value, float) and value != value else value
 
 
 def _told(value: Interval | Estimate | None) -> str:

@@ -84,11 +84,12 @@ def _policy(name: str, environments: EnvironmentBatch, greedy: bool) -> Act:
 
     path = Path(name)
     if path.is_dir():
-        path = _only(sorted(path.glob(f"**/{POLICY}")), path, f"{POLICY} of an acting policy")
+        path = only(sorted(path.glob(f"**/{POLICY}")), path, f"{POLICY} of an acting policy")
     return saved_policy(path, environments.observation_size, environments.actions, greedy)
 
 
-def _only(found: Sequence[Path], place: Path, what: str) -> Path:
+def only(found: Sequence[Path], place: Path, what: str) -> Path:
+    """The only file of its kind in a place. Raises ConfigError for none, or several."""
     if len(found) != 1:
         several = f": {', '.join(map(str, found))}" if found else ""
         raise ConfigError(

@@ -13,7 +13,8 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 
 @click.group()
 def control() -> None:
-    """Episodes of agents that act: record them, go through them again, look at them."""
+    """Episodes of agents that act: record them, go through them again, look at them, compare
+    rewards by them."""
 
 
 @control.command("record")
@@ -240,3 +241,58 @@ def control_import(dataset: str, out: Path, environment: str | None) -> None:
     from accord.cli.control import import_episodes
 
     import_episodes(dataset, out, environment)
+
+
+@control.command("reward-distance")
+@click.argument("first", metavar="REWARD")
+@click.argument("second", metavar="REWARD")
+@click.option(
+    "--episodes",
+    required=True,
+    type=FOLDER,
+    metavar="STORE|RUN",
+    help="Whose steps both are compared by.",
+)
+@click.option(
+    "--gamma",
+    type=click.FloatRange(0, 1),
+    help="Discount per step, by which potentials are told; else the default of policies.",
+)
+@click.option(
+    "--clip",
+    type=click.IntRange(1),
+    help="Steps of the clips whose order is compared; else the default of questions.",
+)
+@click.option(
+    "--steps",
+    default=2000,
+    show_default=True,
+    type=click.IntRange(2),
+    help="Steps, chosen by chance, that distances are told by.",
+)
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+@click.option("--json", "as_json", is_flag=True, help="For machines.")
+@guarded
+def control_reward_distance(
+    first: str,
+    second: str,
+    episodes: Path,
+    gamma: float | None,
+    clip: int | None,
+    steps: int,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """How far two REWARDs of one environment lie apart, by episodes that are there, with 95 %
+    intervals over episodes: EPIC, STARC, and how many pairs of clips both order alike.
+
+    REWARD: a run's, or its reward.safetensors (or AIRL's); environment is what was paid in the
+    episodes.
+
+    \b
+    accord control reward-distance runs/walk-1 runs/walk-2 --episodes carts
+    accord control reward-distance runs/walk-1 environment --episodes runs/walk-1
+    """
+    from accord.cli.reward_distance import show
+
+    show(first, second, episodes, gamma, clip, steps, seed, as_json)

@@ -62,6 +62,17 @@ def print_table(
         click.echo(line)
 
 
+def plain(value: Any) -> Any:
+    """A result as JSON has it: models as objects, what is not a number as null."""
+    if isinstance(value, dict):
+        return {key: plain(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [plain(one) for one in value]
+    if hasattr(value, "model_dump"):
+        return value.model_dump()
+    return None if isinstance(value, float) and value != value else value
+
+
 def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
     """Turn exceptions into a message and an exit code; a traceback only with ACCORD_DEBUG=1."""
     import functools

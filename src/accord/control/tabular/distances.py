@@ -32,13 +32,13 @@ FLAT = 1e-10
 def epic(reward_SAS: Array, other_SAS: Array, discount: float) -> float:
     """Over all transitions alike, whether the world has them or not."""
     first, second = (_sized(epic_form(r, discount), r) for r in (reward_SAS, other_SAS))
-    return _pearson(first, second, np.full(first.shape, 1 / first.size))
+    return pearson_distance(first, second, np.full(first.shape, 1 / first.size))
 
 
 def dard(reward_SAS: Array, other_SAS: Array, mdp: FiniteMdp) -> float:
     """Over states and actions alike, and where the world leads from there."""
     first, second = (_sized(dard_form(r, mdp), r) for r in (reward_SAS, other_SAS))
-    return _pearson(first, second, mdp.transition_SAS / (mdp.states * mdp.actions))
+    return pearson_distance(first, second, mdp.transition_SAS / (mdp.states * mdp.actions))
 
 
 def starc(reward_SAS: Array, other_SAS: Array, mdp: FiniteMdp) -> float:
@@ -96,7 +96,7 @@ def sampled_epic(
         found: Array = paid_N + discount * mean_S[to_N] - mean_S[from_N]
         return _sized(found, reward_SAS)
 
-    return _pearson(form_N(reward_SAS), form_N(other_SAS), np.full(samples, 1 / samples))
+    return pearson_distance(form_N(reward_SAS), form_N(other_SAS), np.full(samples, 1 / samples))
 
 
 def _sized(form: Array, reward_SAS: Array) -> Array:
@@ -114,8 +114,9 @@ def _unit(form: Array) -> Array:
     return found
 
 
-def _pearson(first: Array, second: Array, weight: Array) -> float:
-    """sqrt((1 - rho) / 2), as half the distance of the centred forms as unit vectors."""
+def pearson_distance(first: Array, second: Array, weight: Array) -> float:
+    """sqrt((1 - rho) / 2), as half the distance of the centred forms as unit vectors. weight: of
+    each place, 1 in all."""
     units = []
     for form in (first, second):
         centred = np.sqrt(weight) * (form - (weight * form).sum())
