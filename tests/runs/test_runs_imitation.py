@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 from test_runs_label_world import run
 
+from accord.control.cloning import CloningSettings, clone
 from accord.control.demonstrations import read_demonstrations, shown_steps
 from accord.control.episodes import EpisodeStore
 from accord.control.making import make
+from accord.control.ppo import VectorPpo, VectorPpoSettings
 from accord.control.recording import record
-from accord.control.saving import read_saved
+from accord.control.saving import read_saved, save_arrays, saved_head
 from accord.errors import AccordError, ConfigError, DataError
 from accord.runs import recipe as recipes
 from accord.runs import runner
@@ -74,14 +76,15 @@ def test_every_method_is_measured_from_the_same_demonstrations(tmp_path: Path) -
     assert again["values"] == first["values"]  # the method it was in is begun again, to the bit
 
 
+def upright(seen: Array, rng: np.random.Generator) -> tuple[Array, Array]:
+    """Keeps the pole up, and is certain."""
+    return (seen[:, 2:3] + seen[:, 3:4] > 0).astype(float), np.zeros(len(seen))
+
+
 @pytest.mark.slow
 def test_an_adversary_that_is_killed_goes_on_and_ends_as_one_that_was_not(tmp_path: Path) -> None:
     """By SIGKILL after its first checkpoint; policy, reward and what is measured, to the bit."""
     env = make("CartPole-v1", 2, 40, absorb=True)
-
-    def upright(seen: Array, rng: np.random.Generator) -> tuple[Array, Array]:
-        return (seen[:, 2:3] + seen[:, 3:4] > 0).astype(float), np.zeros(len(seen))
-
     EpisodeStore(tmp_path / "shown").append(record(env, upright, 2, 0).episodes)
     stage = {
         "kind": "imitate", "environment": "CartPole-v1", "horizon": "absorb", "shown": [1, 2],
@@ -107,6 +110,43 @@ def test_an_adversary_that_is_killed_goes_on_and_ends_as_one_that_was_not(tmp_pa
     assert artefacts["reward"] == "rewards/airl-2.safetensors"
     assert not list((killed / folder).glob("learning/*/checkpoints"))
     assert (killed / folder / "learning/airl-2/metrics.jsonl").exists()
+
+
+@pytest.mark.slow
+def test_cloning_and_dagger_that_are_killed_end_as_those_that_were_not(tmp_path: Path) -> None:
+    """Each by SIGKILL while it learns: it is begun again, what was measured before is not."""
+    env, settings = make("CartPole-v1", 4, 40), VectorPpoSettings.model_validate(SMALL)
+    expert = VectorPpo(settings, env.observation_size, env.actions, 1, 0)
+    shown = shown_steps(record(env, upright, 8, 0).episodes)
+    clone(expert, shown, CloningSettings(passes=20), 0)
+    policy = tmp_path / "policy.safetensors"
+    save_arrays(policy, expert.arrays(), saved_head("policy", env, "ppo", settings, {"steps": 0}))
+    stage = {
+        "kind": "imitate", "environment": "CartPole-v1", "horizon": "variable", "shown": [4],
+        "expert": str(policy), "methods": ["cloning", "dagger"], "dagger": {"rounds": 2},
+        "cloning": {"passes": 80, "patience": 80, "minibatch": 8}, "evaluation": 4, **FEW,
+    }  # fmt: skip
+    path = tmp_path / "small.yaml"
+    path.write_text(json.dumps({"name": "s", "threads": 1, "stages": {"imitation": stage}}))
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    accord("run", str(path), "--out", str(whole))
+    measured = killed / "stages/01-imitation/measured.jsonl"
+
+    def rows() -> list[str]:
+        text = measured.read_text() if measured.exists() else ""
+        return [json.loads(line)["method"] for line in text.splitlines(True) if line[-1] == "\n"]
+
+    new = (str(path), "--out", str(killed))
+    Accord("run", *new).kill_when(lambda: len(rows()) == 2)
+    assert rows() == ["random", "expert"]
+    Accord("run", "--resume", str(killed)).kill_when(lambda: len(rows()) == 3)
+    assert rows()[-1] == "cloning"
+    accord("run", "--resume", str(killed))
+    folder = Path("stages/01-imitation")
+    for name in ("measured.jsonl", *(f"policies/{m}-4.safetensors" for m in ("cloning", "dagger"))):
+        assert (killed / folder / name).read_bytes() == (whole / folder / name).read_bytes(), name
+    results = [json.loads((run / folder / "result.json").read_text()) for run in (whole, killed)]
+    assert results[0]["values"] == results[1]["values"]
 
 
 def test_rollouts_of_another_library_are_the_expert(tmp_path: Path) -> None:
