@@ -25,6 +25,7 @@ from accord.statistics.means import (
     Estimate,
     clustered_mean,
     paired_difference,
+    positive_mean,
     share_mean,
     student_mean,
 )
@@ -285,6 +286,23 @@ def test_arms_are_compared_on_the_prompts_they_share() -> None:
     blind = [row | {"gold": None} for row in two]
     arms = {"a": ArmRows("ppo", [(1, one)]), "b": ArmRows("dpo", [(1, blind)])}
     assert measure(base, arms).arm_pairs == []
+
+
+def test_the_mean_of_losses_has_ends_above_0() -> None:
+    """As far from the mean, on the logarithm's scale, as those of a mean that may be negative."""
+    losses, prompts = [0.1, 0.2, 0.15, 2.5], [0, 1, 2, 2]
+    plain, found = clustered_mean(losses, prompts), positive_mean(losses, prompts)
+    assert plain.low is not None
+    assert plain.high is not None
+    assert found.low is not None
+    assert found.high is not None
+    assert (found.value, found.error, found.n) == (plain.value, plain.error, 3)
+    assert plain.low < 0 < found.low < found.value < plain.high < found.high
+    for end, told in ((plain.low, found.low), (plain.high, found.high)):
+        assert np.log(told / found.value) == pytest.approx((end - plain.value) / plain.value)
+    assert positive_mean([0.3, 0.3], None).low is None
+    with pytest.raises(ValueError, match="-1 is below 0"):
+        positive_mean([2.0, -1.0], None)
 
 
 def test_the_jackknife_of_a_mean_is_its_variance() -> None:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from accord.feedback.choice_model import decided_log_p, decided_p
 from accord.statistics.calibration import best_temperature, calibration_error, temperature_of
 from accord.statistics.intervals import Array
-from accord.statistics.means import Estimate, clustered_mean, share_mean
+from accord.statistics.means import Estimate, positive_mean, share_mean
 
 
 class Bin(BaseModel):
@@ -113,7 +113,7 @@ def calibration(gap_P: Array, prompt_P: Sequence[int], temperature: float | Arra
     ]
     return Calibration(
         temperature=float(np.mean(temperature)),
-        nll=clustered_mean(-decided_log_p(scaled), list(prompts)),
+        nll=positive_mean(-decided_log_p(scaled), list(prompts)),
         ece=calibration_error(confidence - right, index, list(prompts)),
         brier=share_mean(decided_p(-scaled) ** 2, list(prompts)),
         bins=bins,

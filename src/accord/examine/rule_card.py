@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from scipy.stats import rankdata
 
 from accord.statistics.intervals import Array
-from accord.statistics.means import Estimate, clustered_mean, share_mean
+from accord.statistics.means import Estimate, positive_mean, share_mean
 
 
 class RuleCard(BaseModel):
@@ -62,7 +62,7 @@ def rule_card(
         accuracy=share_mean(right_B.astype(float), prompts),
         guess=max(share, 1 - share),
         auc=_auc(probability_B, kept_B),
-        log_loss=clustered_mean(-np.log(said_B), prompts),
+        log_loss=positive_mean(-np.log(said_B), prompts),
         guess_log_loss=entropy,
     )
 

@@ -18,7 +18,7 @@ from accord.feedback.choice_model import decided_log_p
 from accord.statistics.calibration import temperature_of
 from accord.statistics.cohen import kappa
 from accord.statistics.intervals import Array, Index, Interval
-from accord.statistics.means import Estimate, clustered_mean, paired_difference, share_mean
+from accord.statistics.means import Estimate, paired_difference, positive_mean, share_mean
 
 LEAST = 1e-4
 """Probabilities nearer to 0 or 1 are taken for this, for their log-odds."""
@@ -216,4 +216,4 @@ def _calibration(pairs: JudgedPairs, labelled_P: Array) -> tuple[Estimate | None
     odds_P = logit(np.clip(pairs.verdict_P[kept], LEAST, 1 - LEAST))
     gap_P = np.where(pairs.people_P[kept] > 0.5, odds_P, -odds_P)
     clusters = pairs.prompt_P[kept].tolist()
-    return temperature_of(gap_P, clusters), clustered_mean(-decided_log_p(gap_P), clusters)
+    return temperature_of(gap_P, clusters), positive_mean(-decided_log_p(gap_P), clusters)

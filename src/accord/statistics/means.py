@@ -68,6 +68,24 @@ def clustered_mean(
     return _mean(clustered(*cluster_sums(values_B, clusters_B)), level)
 
 
+def positive_mean(values_B: Sequence[float] | Array, clusters_B: Sequence[int] | None) -> Estimate:
+    """Mean of values >= 0 that have no upper bound, such as log-losses.
+
+    An end of `clustered_mean` becomes m exp((end - m) / m): as far from the mean m on the
+    logarithm's scale. None falls below 0, and the upper one reaches further, where few clusters
+    hide a long tail. Raises ValueError for a value below 0.
+    """
+    found = clustered_mean(values_B, clusters_B)
+    if np.min(values_B) < 0:
+        raise ValueError(f"{np.min(values_B):g} is below 0")
+    if found.low is None or found.high is None:
+        return found
+    ends_of = [
+        found.value * float(np.exp(end / found.value - 1)) for end in (found.low, found.high)
+    ]
+    return found.model_copy(update={"low": ends_of[0], "high": ends_of[1]})
+
+
 def cluster_sums(
     values_B: Sequence[float] | Array, clusters_B: Sequence[int] | Index | None
 ) -> tuple[Array, Array]:
