@@ -75,6 +75,16 @@ class Command:
             time.sleep(0.005)
         self.kill()
 
+    def continue_after(self, seconds: float) -> None:
+        """SIGCONT so long after it has stopped itself."""
+        pid = self._process.pid
+        assert pid is not None
+        while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+            assert self.poll() is None, self.ended()
+            time.sleep(0.005)
+        time.sleep(seconds)
+        os.kill(pid, signal.SIGCONT)
+
     def ended(self) -> str:
         """What it wrote, on either stream, once it has ended by itself."""
         self._process.join()

@@ -310,6 +310,18 @@ def test_what_swallows_the_interruption_or_is_compiled_ends_the_process(name: st
     )
 
 
+def test_a_process_that_is_stopped_hangs_in_nothing() -> None:
+    """For longer than a step may take; one that hangs after that is found."""
+    going = Command(take_steps, "user_environments:Stopping-v0", "1", "1")
+    going.continue_after(1.2)
+    assert (going.ended(), going.returncode) == ("begun\n", 0)
+    second = Command(take_steps, "user_environments:Stopping-v0", "1", "2")
+    second.continue_after(1.2)
+    second.continue_after(1.2)
+    assert re.search(r"Stopping-v0 hangs in step\(\): .*within 1 seconds", second.ended())
+    assert second.returncode == 1
+
+
 def test_many_short_steps_are_no_long_one() -> None:
     """Which together take longer than one may."""
     going = Command(take_steps, "user_environments:Slow-v0", "1", "40")

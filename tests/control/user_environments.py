@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import signal
 import time
 from contextlib import suppress
 from typing import Any, ClassVar
@@ -102,6 +104,16 @@ class Slow(Walk):
         return super().step(action)
 
 
+class Stopping(Walk):
+    """Stops the process in every step, as Ctrl-Z does; never comes back from the second."""
+
+    def step(self, action: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGSTOP)
+        while self.steps == 1:
+            time.sleep(5)
+        return super().step(action)
+
+
 class Stubborn(Walk):
     """Never comes back from a step, and swallows whatever it is told."""
 
@@ -165,7 +177,7 @@ class Fickle(Shown):
 
 MADE: tuple[type[gymnasium.Env[Any, Any]], ...] = (
     Walk, Breaking, Singular, Blind, Unpaid, Worded, Unbounded, Narrow, Praised, Leaving, Short, Hanging, Slow,
-    Stubborn, Compiled, Walled, Shown, Misdrawn, Growing, Nowhere, Fickle,
+    Stopping, Stubborn, Compiled, Walled, Shown, Misdrawn, Growing, Nowhere, Fickle,
 )  # fmt: skip
 gymnasium.register("Endless-v0", Walk)
 for one in MADE:

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from types import FrameType
 from typing import Any, NoReturn
 
 from accord.errors import RunError
@@ -18,6 +19,8 @@ AGAIN = 1.0
 """Seconds after which one that caught the interruption is interrupted again."""
 GRACE = 10.0
 """Seconds after the first interruption at which the process is ended."""
+SOON = 0.001
+"""Seconds in which a process that was stopped and goes on is told so, after its time was over."""
 LOOK = 1.0
 """Seconds between two looks at what is under way, at most."""
 
@@ -32,17 +35,24 @@ class TimeLimit:
     most: then HangsError is raised in them, again and again. What swallows it, or is compiled code
     that lets other threads run, has GRACE seconds more: then the process ends with exit code 1, and
     says where it was. Out of reach are other threads, and compiled code that keeps the
-    interpreter's lock."""
+    interpreter's lock.
+
+    The timer runs on while the process is stopped (Ctrl-Z): what was under way then has all its
+    time again once the process goes on (SIGCONT)."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        self._before: Any = None
+        self._before: tuple[Any, Any] | None = None
+        self._over = False
 
     def begin(self, name: str, what: str) -> None:
         """name: of the environment; what: the function of it that is called."""
         if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGALRM, self._interrupt)
-            signal.setitimer(signal.ITIMER_REAL, self.seconds, AGAIN)
+            self._before = (
+                signal.signal(signal.SIGALRM, self._interrupt),
+                signal.signal(signal.SIGCONT, self._go_on),
+            )
+            self._start()
             _WATCHDOG.watch(self.seconds, name, what)
 
     def end(self) -> None:
@@ -50,10 +60,26 @@ class TimeLimit:
         if self._before is not None:
             _WATCHDOG.call = None
             signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, self._before)
+            signal.signal(signal.SIGALRM, self._before[0])
+            signal.signal(signal.SIGCONT, self._before[1])
             self._before = None
 
+    def _start(self) -> None:
+        self._over = False
+        signal.setitimer(signal.ITIMER_REAL, self.seconds, AGAIN)
+
+    def _go_on(self, number: int, frame: FrameType | None) -> None:
+        self._start()
+        if self._before is not None and callable(self._before[1]):
+            self._before[1](number, frame)
+
     def _interrupt(self, *_: Any) -> None:
+        """Of two signals that came while the process was stopped Python handles SIGALRM first: only
+        if SIGCONT's does not follow is the time really over."""
+        if not self._over:
+            self._over = True
+            signal.setitimer(signal.ITIMER_REAL, SOON, AGAIN)
+            return
         raise HangsError(f"it did not come back within {self.seconds:g} seconds")
 
 
