@@ -18,6 +18,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 from PIL import Image
+from sqlalchemy import select
 
 pytest.importorskip("gymnasium", reason="the extra control is not installed")
 
@@ -51,6 +52,7 @@ from accord.studio.projects.incoming import BadItem, checked
 from accord.studio.projects.settings import Attribute, ProjectSettings
 from accord.studio.projects.training import RewardLearned, learned_so_far
 from accord.studio.storage.database import Database, open_database
+from accord.studio.storage.tables import Project
 from accord.studio.web.app import StudioConfig, create_app
 from listening import listening
 
@@ -344,6 +346,24 @@ def test_a_picture_that_is_none_is_refused_before_a_run(
         recipe.write_text(yaml.safe_dump({"name": "small", "seed": 3, "stages": {"learn": stage}}))
         done = CliRunner().invoke(main, ["run", str(recipe), "--dry-run"])
         assert (done.exit_code, said in done.output) == (0 if name == "Shown" else 2, True)
+
+
+def test_a_run_that_fails_before_anything_is_asked_leaves_no_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its environment fails in the first walk."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    place = tmp_path / "studio.db"
+    stage = SMALL | {"kind": "learn_from_clips", "people": "studio", "horizon": "floor"}
+    stage |= {"environment": "user_environments:Torn-v0", "studio": {"database": str(place)}}
+    recipe = tmp_path / "small.yaml"
+    recipe.write_text(yaml.safe_dump({"name": "small", "seed": 3, "stages": {"learn": stage}}))
+    done = CliRunner().invoke(main, ["run", str(recipe), "--out", str(tmp_path / "robots")])
+    assert done.exit_code == 1
+    assert "the motor burnt out" in done.output
+    assert "people judge in the project" not in done.output
+    with closing(open_database(place)) as db, db.read() as session:
+        assert list(session.scalars(select(Project.slug))) == []
 
 
 def people_said(hearing: Hearing) -> list[Feedback]:

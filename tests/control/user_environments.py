@@ -151,6 +151,10 @@ class Shown(Walk):
         return np.full((200, 300, 3), int(np.clip(100 + 100 * self.at, 0, 255)), dtype=np.uint8)
 
 
+class Torn(Shown):
+    breaks_at = 3
+
+
 class Misdrawn(Shown):
     def render(self) -> Any:
         return np.zeros((4, 4))
@@ -177,7 +181,7 @@ class Fickle(Shown):
 
 MADE: tuple[type[gymnasium.Env[Any, Any]], ...] = (
     Walk, Breaking, Singular, Blind, Unpaid, Worded, Unbounded, Narrow, Praised, Leaving, Short, Hanging, Slow,
-    Stopping, Stubborn, Compiled, Walled, Shown, Misdrawn, Growing, Nowhere, Fickle,
+    Stopping, Stubborn, Compiled, Walled, Shown, Torn, Misdrawn, Growing, Nowhere, Fickle,
 )  # fmt: skip
 gymnasium.register("Endless-v0", Walk)
 for one in MADE:

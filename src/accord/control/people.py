@@ -124,15 +124,17 @@ class StudioJudges:
     def __init__(
         self,
         db: Database,
-        project: int,
+        project: int | Callable[[], int],
         question: str,
         pause: Callable[[int, int], None],
         goes_on: bool = False,
     ) -> None:
-        """pause: called while the policy waits, with questions settled and due; it sleeps, and
-        raises what should stop the run."""
-        self.db, self.project, self.question, self._pause = db, project, question, pause
-        self.goes_on = goes_on
+        """project: its id, or what makes it once there is something to ask; pause: called while the
+        policy waits, with questions settled and due; it sleeps, and raises what should stop the
+        run."""
+        self.db, self.question, self._pause, self.goes_on = db, question, pause, goes_on
+        self._given = project
+        self.project = project if isinstance(project, int) else None
 
     def standing(self, rollout: int) -> int:
         return sum(meta["rollout"] == rollout for _, meta in self._items("rollout"))
@@ -156,7 +158,7 @@ class StudioJudges:
         return self._settled(STOP)
 
     def _add(self, rows: list[dict[str, Any]]) -> int:
-        added = editing.add_items(self.db, self.project, rows)
+        added = editing.add_items(self.db, self._opened(), rows)
         if added.bad:
             raise DataError(
                 f"the project cannot ask about {sum(added.bad.values()):,} of {len(rows):,}"
@@ -164,6 +166,13 @@ class StudioJudges:
                 "leave the project's task as it was made",
             )
         return added.new
+
+    def _opened(self) -> int:
+        """The project, made where there is none yet."""
+        if self.project is None:
+            assert callable(self._given)  # or there was a project from the beginning
+            self.project = self._given()
+        return self.project
 
     def settled(self) -> Settled:
         return self._settled("rollout")
@@ -181,6 +190,8 @@ class StudioJudges:
         return Settled(len(ours), len(settled & ours.keys()))
 
     def judgements(self) -> list[Feedback]:
+        if self.project is None:
+            return []
         return [
             self._ours(one)
             for one in exporting.collect(self.db, self.project).records
@@ -191,10 +202,13 @@ class StudioJudges:
         self._pause(settled, due)
 
     def tell(self, learned: RewardLearned) -> None:
-        training.note_learned(self.db, self.project, learned)
+        if self.project is not None:
+            training.note_learned(self.db, self.project, learned)
 
     def close(self) -> None:
         """What is on a screen can still be sent, and is kept."""
+        if self.project is None:
+            return
         ours = {number for mark in ("rollout", STOP) for number, _ in self._items(mark)}
         query = select(Item.id, Item.key).where(
             Item.project_id == self.project, Item.state == "active"
@@ -259,18 +273,10 @@ def open_project(
     """(id, slug) of the project of a run, made where there is none yet. file: remembers it, so that
     a killed run finds its own again; place: where the database is. Raises ConfigError where it is
     gone. stops: whether people may say from which moment a clip goes wrong."""
-    known: dict[str, str] = (
-        json.loads(file.read_text()) if file.is_file() else {"key": secrets.token_hex(16)}
-    )
-    if "slug" in known:
-        with db.read() as session:
-            if not editing.has_project(session, known["slug"]):
-                raise ConfigError(
-                    f"the project {known['slug']!r}, in which this run's clips are judged, is not"
-                    f" in {place}",
-                    "name the database it began with; or begin a new run",
-                )
-            return editing.find_project(session, known["slug"]).id, known["slug"]
+    there = known_project(db, place, file)
+    if there is not None:
+        return there
+    known = _remembered(file) or {"key": secrets.token_hex(16)}
     write_json(file, known)  # before the project: a kill between the two makes no second one
     settings = ProjectSettings(
         name=name,
@@ -286,3 +292,23 @@ def open_project(
         slug = session.get_one(Project, project).slug
     write_json(file, known | {"slug": slug})
     return project, slug
+
+
+def known_project(db: Database, place: str, file: Path) -> tuple[int, str] | None:
+    """(id, slug) of the project that a run made before, as `open_project` remembers it. Raises
+    ConfigError where it is gone."""
+    slug = _remembered(file).get("slug")
+    if slug is None:
+        return None
+    with db.read() as session:
+        if not editing.has_project(session, slug):
+            raise ConfigError(
+                f"the project {slug!r}, in which this run's clips are judged, is not in {place}",
+                "name the database it began with; or begin a new run",
+            )
+        return editing.find_project(session, slug).id, slug
+
+
+def _remembered(file: Path) -> dict[str, str]:
+    found: dict[str, str] = json.loads(file.read_text()) if file.is_file() else {}
+    return found

@@ -244,11 +244,12 @@ def _place(database: str) -> str:
 
 @contextmanager
 def _people(config: LearnFromClipsConfig, context: StageContext) -> Iterator[StudioJudges | None]:
-    """Who judges, where these are people: in a project of this run's own."""
+    """Who judges, where these are people: in a project of this run's own, made when the first
+    question is asked: a run that fails before leaves none."""
     if not config.asks_people:
         yield None
         return
-    from accord.control.people import StudioJudges, open_project
+    from accord.control.people import StudioJudges, known_project, open_project
     from accord.studio.storage.database import open_database
 
     place = _place(config.studio.database)
@@ -256,15 +257,22 @@ def _people(config: LearnFromClipsConfig, context: StageContext) -> Iterator[Stu
         file = context.folder / STUDIO
         told = config.studio
         name = told.project or context.run_dir.name[:120]
-        project, slug = open_project(db, place, file, name, config.wording, config.asks, told.stops)
-        context.say(
-            f"people judge in the project {slug}: accord studio --database {place}, then /p/{slug}"
-        )
+
+        def opened() -> int:
+            project, slug = open_project(
+                db, place, file, name, config.wording, config.asks, told.stops
+            )
+            context.say(
+                f"people judge in the project {slug}: accord studio --database {place}, then"
+                f" /p/{slug}"
+            )
+            return project
 
         def pause(settled: int, due: int) -> None:
             context.checkpoint(settled, due, f"waiting for people: {settled:,} of {due:,} answered")
             time.sleep(config.studio.every_seconds)
 
+        project = opened if known_project(db, place, file) is None else opened()
         yield StudioJudges(db, project, config.wording, pause, told.goes_on)
 
 
