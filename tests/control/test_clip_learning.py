@@ -169,6 +169,23 @@ def test_what_is_taken_back_is_read_no_more(tmp_path: Path) -> None:
     assert after[0] is before[0]
 
 
+@pytest.mark.parametrize(
+    ("environment", "by_chance"), [("user_environments:Walk-v0", 1), ("Pendulum-v1", 0)]
+)
+@pytest.mark.parametrize("asks", ["comparison", "rating"])
+def test_a_watcher_who_answers_by_chance_says_so_once(
+    tmp_path: Path, environment: str, by_chance: int, asks: AskedKind
+) -> None:
+    """One environment pays 1 for every step of clips that last equally long."""
+    own = {"environment": environment, "elsewhere": 0, "elsewhere_first": 0, "asks": asks}
+    said = list[str]()
+    made = ClipLearningSettings.model_validate(SMALL | own | {"clip": 4, "ending_costs": 0})
+    ClipLearning(made, 5, tmp_path, say=said.append).run(LocalSession())
+    told = [one for one in said if "the simulated watcher answers by chance" in one]
+    assert len(told) == by_chance
+    assert all(one.startswith(f"{environment} paid the same for every clip") for one in told)
+
+
 @pytest.mark.parametrize("asks", ["ranking", "best_worst", "rating", "thumb"])
 def test_a_run_asks_in_any_kind(tmp_path: Path, asks: AskedKind) -> None:
     """As many answers as the schedule says, each about as many different clips as its kind is, a

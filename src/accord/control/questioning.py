@@ -174,7 +174,14 @@ class Questioning:
             clips = [clip for one in asked for clip in one.clips]
             hearing.ask(number, asked, self.film.drawings(clips, pool.episodes))
             return False
-        records = self.watcher.judge(asked, rng)
+        watcher = self.watcher
+        if first and isinstance(watcher, SimulatedWatcher) and watcher.guesses(asked):
+            self.say(
+                f"{self.environments.name} paid the same for every clip of the first questions: the"
+                " simulated watcher answers by chance. Let it pay for what is wanted, or ask people"
+                " (people: studio)"
+            )
+        records = watcher.judge(asked, rng)
         self._log.append([one.model_dump(mode="json") for one in records])
         self.learn(settings.reward.first_steps if first else settings.reward.round_steps)
         return True

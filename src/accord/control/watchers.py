@@ -99,6 +99,11 @@ class SimulatedWatcher:
                 records.append(self._answered(one, rng))
         return records
 
+    def guesses(self, asked: Sequence[AskedClips]) -> bool:
+        """Whether it likes all these clips alike, so that every answer is one by chance."""
+        sums = {float(liked.sum()) for one in asked for liked in self._remembered(one.liked)}
+        return len(sums) == 1
+
     def _remembered(self, liked: Sequence[Array]) -> tuple[Array, ...]:
         """What it counts of each step."""
         if self.memory == 1:
