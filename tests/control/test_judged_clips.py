@@ -226,6 +226,29 @@ def read(records: list[Feedback], store: EpisodeStore) -> tuple[JudgedClips | No
     return judged_clips(records, store, ClipReward(ClipRewardSettings(), NUMBERS, FORM, 0))
 
 
+def test_steps_that_ended_an_episode_are_found_in_clips_of_any_length(tmp_path: Path) -> None:
+    """Not those where its time was over, nor the last ones of clips that others go on after."""
+    found = EpisodeStore(tmp_path)
+    task, time, other = episodes_of(3, 0)
+    last_T = np.arange(task.steps) == task.steps - 1
+    task, other = (replace(one, terminated_T=last_T) for one in (task, other))
+    time = replace(time, truncated_T=last_T)
+    found.append([task, time, other])
+    ids, steps = found.ids, task.steps
+    pairs = [((0, steps - 5), (1, 0)), ((2, 0), (0, 0)), ((0, steps - 5), (2, 3))]
+    shown = [
+        [Clip(episode=ids[n], start=at, stop=steps - (at == 3)) for n, at in pair] for pair in pairs
+    ]
+    reward = ClipReward(ClipRewardSettings(), NUMBERS, FORM, 0)
+    judged, _ = read([corrected("q", a, b, "ann") for a, b in shown], found)
+    assert judged is not None
+    ends = [reward.of_episode(one)[-1] for one in (task, other, task)]
+    np.testing.assert_array_equal(judged.ends_BI, ends)
+    clips = dict.fromkeys(clip for pair in shown for clip in pair)
+    every = [reward.of_episode(found.clip(clip)) for clip in clips]
+    np.testing.assert_array_equal(judged.steps_BI, np.concatenate(every))
+
+
 def test_what_is_done_is_the_choice_that_it_is(store: EpisodeStore) -> None:
     records = [
         stopped("q", clip(0), 7, "ann"),
@@ -275,7 +298,7 @@ def test_moments_outside_a_clip_are_refused(at: int) -> None:
 
 
 def test_who_calls_ties_has_three_answers_and_both_bad_is_one_of_them(store: EpisodeStore) -> None:
-    sure = corrected("q", clip(0), clip(1), "ann")
+    sure = corrected("q", clip(0), clip(1), "ann").model_copy(update={"meta": {}})
     tie = sure.model_copy(update={"choice": Comparison(tie=True)})
     none = sure.model_copy(update={"choice": Comparison(both_bad=True)})
     thumb = thumb_at("q", clip(2), 8, 5, True, "ann")

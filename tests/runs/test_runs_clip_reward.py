@@ -19,7 +19,7 @@ from accord.control.episodes import EpisodeStore
 from accord.control.grounding import corrected, demonstrated, designed, found, stopped, told
 from accord.control.leaving import saved_reward
 from accord.control.making import make as make_environment
-from accord.control.reading_clips import clips_of, judged_clips
+from accord.control.reading_clips import judged_clips
 from accord.control.recording import record, recorded_where
 from accord.control.rollouts import at_random
 from accord.errors import AccordError, ConfigError, DataError
@@ -137,7 +137,8 @@ def test_two_places_whose_episodes_have_the_same_names_teach_one_reward(tmp_path
     env = make_environment("Pendulum-v1", 1)
     seed = derive_seed(made.header.seed, "stage", "reward")
     mine = ClipReward(ClipRewardSettings(hidden=16), env.observation_size, env.actions, member_seed(seed))  # fmt: skip
-    mine.fix_scale(np.concatenate([mine.of_episode(clip) for clip in clips_of(records, Both())]))
+    shown = dict.fromkeys(o.content for r in records for o in r.options if isinstance(o.content, Clip))  # fmt: skip
+    mine.fix_scale(np.concatenate([mine.of_episode(Both().clip(clip)) for clip in shown]))
     judged, _ = judged_clips(records, Both(), mine)
     assert judged is not None
     mine.learn(judged, 60)

@@ -196,7 +196,7 @@ def steer_episodes(
     judged = None if named else judged_last(store)
     first = named or (judged.episode if judged else store.ids[-1])
     if policy is None and (found := sorted(place.glob(f"**/{POLICY}"))):
-        policy = str(_only(found, place, f"{POLICY} of an acting policy"))
+        policy = str(only(found, place, f"{POLICY} of an acting policy"))
     if policy is None and greedy:
         raise ConfigError("--greedy without a policy", "name one with --policy, or leave it out")
     environment = store.episode(first).environment

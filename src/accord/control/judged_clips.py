@@ -31,8 +31,9 @@ class JudgedClips:
     clips_CLI: shorter ones are padded at the end; length_C: their steps; options: those of each
     record, by their numbers: a clip's own, or C and more, of `sets`: the clips of options that
     stand for several; said: about the options, by their places in the record; annotators, scales:
-    whose and on which; paid_C: by the environment over each clip, None where nobody knows. Never
-    learned from.
+    whose and on which; paid_C: by the environment over each clip, None where nobody knows, never
+    learned from; ended_C: whether the task ended an episode with the clip's last step, None where
+    nobody knows.
     """
 
     clips_CLI: Array
@@ -43,6 +44,7 @@ class JudgedClips:
     scales: tuple[RatingScale, ...] = ()
     paid_C: Array | None = None
     sets: tuple[tuple[int, ...], ...] = ()
+    ended_C: Mask | None = None
 
     @classmethod
     def of(
@@ -53,9 +55,10 @@ class JudgedClips:
         annotators: Sequence[str] = ("",),
         scales: Sequence[RatingScale] = (),
         paid: Sequence[float] | None = None,
+        ended: Sequence[bool] | None = None,
     ) -> JudgedClips:
         """clips: [steps, I] each, of any length; options: each a clip, or the clips it stands for;
-        paid: over each of the clips."""
+        paid: over each of the clips; ended: at the last step of each."""
         length_C = np.array([len(clip) for clip in clips])
         clips_CLI = np.zeros((len(clips), length_C.max(), clips[0].shape[1]))
         for padded, clip in zip(clips_CLI, clips, strict=True):
@@ -76,6 +79,7 @@ class JudgedClips:
             tuple(scales),
             None if paid is None else np.array(paid, dtype=np.float64),
             tuple(sets),
+            None if ended is None else np.array(ended, dtype=bool),
         )
 
     def __len__(self) -> int:
@@ -86,6 +90,18 @@ class JudgedClips:
         """Where there are steps, and no padding."""
         found: Mask = np.arange(self.clips_CLI.shape[1]) < self.length_C[:, None]
         return found
+
+    @property
+    def steps_BI(self) -> Array:
+        """All steps of all clips, one clip's after the other's."""
+        return self.clips_CLI[self.there_CL]
+
+    @property
+    def ends_BI(self) -> Array:
+        """Steps by which the task ended an episode."""
+        assert self.ended_C is not None  # the caller knows
+        ends: Array = self.clips_CLI[self.ended_C, self.length_C[self.ended_C] - 1]
+        return ends
 
     @property
     def padding_CL(self) -> Tensor | None:

@@ -106,17 +106,11 @@ def check_one_environment(record: Feedback, environment: str, other: str) -> Non
         )
 
 
-def clips_of(records: Sequence[Feedback], store: ClipStore) -> list[Episode]:
-    """What records that teach a reward show, each once, in their order. Raises DataError as
-    `judged_clips` does."""
-    shown: dict[str, Episode] = {}
-    for record in split(records)[0]:
-        for clip in _clips(record):
-            piece = store.clip(clip)
-            first = next(iter(shown.values()), piece)
-            check_one_environment(record, piece.environment, first.environment)
-            shown.setdefault(_name(clip), piece)
-    return list(shown.values())
+def environment_of(records: Sequence[Feedback], store: ClipStore) -> str | None:
+    """Whose clip the first record shows that teaches a reward; None where none does. Raises
+    DataError as `judged_clips` does."""
+    kept, _ = split(records)
+    return store.clip(next(_clips(kept[0]))).environment if kept else None
 
 
 def judged_clips(
@@ -132,6 +126,7 @@ def judged_clips(
     places: dict[str, int] = {}
     clips: list[Array] = []
     paid: list[float] = []
+    ended: list[bool] = []
     options, said = list[list[list[int]]](), list[list[Judgement]]()
     environment = None
 
@@ -145,6 +140,7 @@ def judged_clips(
             places[name] = len(clips)
             clips.append(reward.of_episode(piece))
             paid.append(float(piece.reward_T.sum()))
+            ended.append(bool(piece.terminated_T[-1]))
         return places[name]
 
     for record in kept:
@@ -158,7 +154,7 @@ def judged_clips(
     if not options:
         return None, dict(left)
     names, scales = list(reader.annotators), reader.scales.scales
-    return JudgedClips.of(clips, options, said, names, scales, paid), dict(left)
+    return JudgedClips.of(clips, options, said, names, scales, paid, ended), dict(left)
 
 
 def _name(clip: Clip) -> str:

@@ -7,7 +7,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-import numpy as np
 from pydantic import Field
 
 from accord.control.clip_reward import ClipRewardSettings
@@ -101,7 +100,7 @@ class RewardOfClips(Stage):
         judged.tell_uneven(context.say)
         with one_thread():
             told = reward.learn(judged, config.updates)
-            reward.settle(read.ends_BI)
+            reward.settle(judged.ends_BI)
             values: dict[str, Value] = {"judgements": len(judged), **told}
             values["left_out"] = sum(read.left.values())
             values |= leave_card(context, reward, judged)
@@ -123,14 +122,12 @@ class RewardOfClips(Stage):
 
 @dataclass(frozen=True)
 class _Read:
-    """left: records that teach nothing, by reason; ends_BI: inputs of steps that ended an
-    episode; kinds: how many records there are of each."""
+    """left: records that teach nothing, by reason; kinds: how many records there are of each."""
 
     environments: EnvironmentBatch
     reward: ClipReward
     judged: JudgedClips
     left: dict[str, int]
-    ends_BI: np.ndarray
     kinds: dict[str, int]
 
     @property
@@ -146,7 +143,7 @@ def _read(config: ClipRewardConfig, context: StageContext) -> _Read:
     from accord.control.clip_reward import ClipReward, member_seed
     from accord.control.clip_sources import ClipSources, store_folder
     from accord.control.making import make
-    from accord.control.reading_clips import clips_of, judged_clips
+    from accord.control.reading_clips import environment_of, judged_clips
     from accord.runs.reading import read_records
 
     folders = []
@@ -158,21 +155,20 @@ def _read(config: ClipRewardConfig, context: StageContext) -> _Read:
     for number, source in enumerate(config.sources):
         with context.about(f"sources.{number}.feedback"):
             records += stores.of_source(number, read_records(source.feedback, context).records)
-    clips = clips_of(records, stores)
-    if not clips:
+    environment = environment_of(records, stores)
+    if environment is None:
         raise DataError(
             f"none of {len(records):,} records is about clips", "name judgements of clips"
         )
-    environments = make(clips[0].environment, 1)
+    environments = make(environment, 1)
     size, form = environments.observation_size, environments.actions
     reward = ClipReward(config.reward, size, form, member_seed(context.seed), config.absorb)
-    reward.fix_scale(np.concatenate([reward.of_episode(clip) for clip in clips]))
     judged, left = judged_clips(records, stores, reward)
     if judged is None:
         raise DataError(
             f"none of {len(records):,} records teaches a reward: {by_reason(left)}",
             "name judgements that choose among clips, or rate them",
         )
-    ends = [reward.of_episode(clip)[clip.terminated_T] for clip in clips]
+    reward.fix_scale(judged.steps_BI)
     kinds = Counter(record.meta.get("grounds", record.kind) for record in records)
-    return _Read(environments, reward, judged, left, np.concatenate(ends), dict(kinds))
+    return _Read(environments, reward, judged, left, dict(kinds))
