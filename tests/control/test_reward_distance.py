@@ -14,6 +14,7 @@ pytest.importorskip("gymnasium", reason="the extra control is not installed")
 from click.testing import CliRunner
 
 from accord.cli.main import main
+from accord.control import reward_comparison
 from accord.control.clip_reward import ClipReward, ClipRewardSettings
 from accord.control.discriminators import AirlReward, DiscriminatorSettings
 from accord.control.episodes import EpisodeStore
@@ -21,6 +22,7 @@ from accord.control.leaving import saved_reward
 from accord.control.making import make
 from accord.control.networks import SmallNet
 from accord.control.recording import record
+from accord.control.reward_comparison import compare_rewards
 from accord.control.reward_distance import (
     Ask,
     StoredSteps,
@@ -248,6 +250,19 @@ def test_pairs_of_clips_are_counted() -> None:
     assert np.isnan(ordered_alike(score_2C, np.array([0, 1, 2, 2]), pairs).low)
 
 
+def test_where_one_episode_has_all_there_is_no_interval_is_told() -> None:
+    steps, pairs = walked(4), pairs_of(walked(4))
+    own_K = np.flatnonzero(steps.episode_N == 1)
+    found = interval(epic(liked, otherwise, steps, own_K[pairs % len(own_K)], GAMMA), 4)
+    assert 0 < found.value < 1
+    assert np.isnan([found.low, found.high]).all()
+    # A clip of the first episode is in every pair.
+    score_2C = np.array([[0, 1, 2, 3.0], [0, 1, 1, 0]])
+    alike = ordered_alike(score_2C, np.arange(4), np.array([[0, 1], [2, 0], [0, 3]]))
+    assert alike.value == (1 + 1 + 0.5) / 3
+    assert np.isnan([alike.low, alike.high]).all()
+
+
 # --- the command ----------------------------------------------------------------------------------
 def accord(*given: object, code: int = 0) -> str:
     done = CliRunner().invoke(main, ["control", "reward-distance", *map(str, given)])
@@ -330,6 +345,24 @@ def test_what_was_paid_in_every_step_and_over_clips_is_found(store: Path, tmp_pa
     found = json.loads(accord(*given, tmp_path / "late"))
     assert found["starc"]["value"] > 0.3
     assert found["alike"]["value"] == 1
+
+
+def test_of_more_than_is_read_some_are_chosen_by_chance(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not the first of them: a policy is another at the end of a run than at its beginning."""
+    first, second = (saved(tmp_path / f"{n}.safetensors", "Pendulum-v1", n) for n in (1, 2))
+    monkeypatch.setattr(reward_comparison, "MOST_STEPS", 100)
+    compared = [
+        compare_rewards(str(first), str(second), EpisodeStore(store), GAMMA, 10, 2000, seed)
+        for seed in range(4)
+    ]
+    assert {(one.episodes, one.steps, one.stored) for one in compared} == {(3, 120, 6)}
+    assert len({one.starc.value for one in compared if one.starc}) > 1
+    whole = [one.id for one in reward_comparison._chosen(EpisodeStore(store), 0)]
+    assert whole == sorted(whole, key=EpisodeStore(store).ids.index)
+    monkeypatch.setattr(reward_comparison, "MOST_EPISODES", 2)
+    assert len(reward_comparison._chosen(EpisodeStore(store), 0)) == 2
 
 
 def test_what_cannot_be_compared_is_said(store: Path, tmp_path: Path) -> None:

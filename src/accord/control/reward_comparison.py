@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 
@@ -32,7 +33,7 @@ from accord.statistics.intervals import Array, Index, Interval
 PAID = "environment"
 """What the environment paid, as it is stored, in place of a learned reward."""
 MOST_EPISODES, MOST_STEPS = 1000, 200_000
-"""Of a store that are read; more are chosen from by chance."""
+"""Of a store that are compared by, the last episode whole; more are chosen from by chance."""
 PAIRS = 128
 """Pairs of an action and an outcome that EPIC's means are over."""
 CLIP_PAIRS = 2000
@@ -121,17 +122,16 @@ def compare_rewards(
 
 # --- what there is --------------------------------------------------------------------------------
 def _chosen(store: EpisodeStore, seed: int) -> list[Episode]:
-    """All episodes of a store, or as many as are read, by chance."""
+    """All episodes of a store, or as many as are read, by chance; in the store's order, so that a
+    block is read once for what it holds."""
     if not len(store):
         raise DataError(f"{store.folder} holds no episodes", "record some first")
-    found, steps = list[Episode](), 0
-    ids, order = store.ids, generator(seed, "episodes").permutation(len(store))
-    for number in np.sort(order[:MOST_EPISODES]):
-        found.append(store.episode(ids[number]))
-        steps += found[-1].steps
-        if steps >= MOST_STEPS:
-            break
-    return found
+    order = generator(seed, "episodes").permutation(len(store))[:MOST_EPISODES].tolist()
+    ids = store.ids
+    steps = {number: store.episode(ids[number]).steps for number in sorted(order)}
+    before = accumulate((steps[number] for number in order), initial=0)
+    fit = [number for number, read in zip(order, before, strict=False) if read < MOST_STEPS]
+    return [store.episode(ids[number]) for number in sorted(fit)]
 
 
 def _environment(episodes: Sequence[Episode]) -> str:

@@ -26,7 +26,13 @@ import numpy as np
 
 from accord.control.tabular.distances import pearson_distance
 from accord.errors import DataError
-from accord.statistics.clusters import clustered, effective_answers, quantile, spread_freedom
+from accord.statistics.clusters import (
+    Clustered,
+    clustered,
+    effective_answers,
+    quantile,
+    spread_freedom,
+)
 from accord.statistics.intervals import Array, Index, Interval, share, without_ends
 
 FLAT = 1e-5
@@ -44,7 +50,8 @@ PER_FEATURE = 20
 Ask = Callable[[Array, Array, Array], Array]
 """A reward of (s [..., O], a [..., A], s' [..., O]): [...]."""
 Measure = Callable[[Array], float]
-"""By how much every episode counts, [E]: 1 each as they are, 0 for one that is left out."""
+"""By how much every episode counts, [E]: 1 each as they are, 0 for one that is left out. Not a
+number where nothing counts that it is told by."""
 
 
 class TooFewSteps(DataError):
@@ -70,17 +77,19 @@ def epic(first: Ask, second: Ask, steps: StoredSteps, pairs_K2: Index, gamma: fl
     pair_episode_K2 = steps.episode_N[pairs_K2]
     asked = [_asked(ask, steps, pairs_K2, gamma) for ask in (first, second)]
 
-    def forms(weight_E: Array) -> list[Array]:
-        weight_K = weight_E[pair_episode_K2].prod(1)
+    def forms(weight_K: Array) -> list[Array]:
         return [paid_N + ahead_NK @ (weight_K / weight_K.sum()) for paid_N, ahead_NK in asked]
 
     for number, (form_N, (paid_N, ahead_NK)) in enumerate(
-        zip(forms(np.ones(steps.episode_N.max() + 1)), asked, strict=True)
+        zip(forms(np.ones(len(pairs_K2))), asked, strict=True)
     ):
         _check_varies(form_N, max(np.abs(paid_N).max(), np.abs(ahead_NK).max()), number)
 
     def measure(weight_E: Array) -> float:
-        first_N, second_N = forms(weight_E)
+        weight_K = weight_E[pair_episode_K2].prod(1)
+        if not weight_K.any():
+            return float("nan")
+        first_N, second_N = forms(weight_K)
         return pearson_distance(first_N, second_N, _shares(weight_E, steps.episode_N))
 
     return measure
@@ -160,12 +169,11 @@ def starc(first_N: Array, second_N: Array, features_NF: Array, episode_N: Index)
 
 def interval(measure: Measure, episodes: int) -> Interval:
     """Distance and its 95 % interval: Student's t on the logarithm of (1 + rho) / (1 - rho), by the
-    jackknife over episodes. Without ends for one episode, and where all say the same."""
+    jackknife over episodes. Without ends for one episode, where all say the same, and where one has
+    all there is to tell it by."""
     value = measure(np.ones(episodes))
-    if episodes < 2:
-        return without_ends(value)
-    told = clustered(*_pseudo_values(lambda weight_E: _log_ratio(measure(weight_E)), episodes))
-    if not told.variance:
+    told = _jackknife(lambda weight_E: _log_ratio(measure(weight_E)), episodes)
+    if told is None or not told.variance:
         return without_ends(value)
     reach = quantile(spread_freedom(told)) * float(np.sqrt(told.variance))
     middle = _log_ratio(value)
@@ -179,7 +187,7 @@ def ordered_alike(score_2C: Array, episode_C: Index, pairs_P2: Index) -> Interva
 
     The interval is that of a share at as many independent answers as have the jackknife's variance
     over episodes; they are never fewer than pairs of episodes that have none in common. Without
-    ends for fewer than four episodes.
+    ends for fewer than four episodes, and where one has a clip of every pair.
     """
     order_2P = np.sign(score_2C[:, pairs_P2[:, 0]] - score_2C[:, pairs_P2[:, 1]])
     alike_P = 1 - np.abs(order_2P[0] - order_2P[1]) / 2
@@ -187,23 +195,29 @@ def ordered_alike(score_2C: Array, episode_C: Index, pairs_P2: Index) -> Interva
     of_P2, episodes = own_C[pairs_P2], int(own_C.max()) + 1
 
     def measure(weight_E: Array) -> float:
-        return float(np.average(alike_P, weights=weight_E[of_P2].prod(1)))
+        weight_P = weight_E[of_P2].prod(1)
+        return float(np.average(alike_P, weights=weight_P)) if weight_P.any() else float("nan")
 
     value = measure(np.ones(episodes))
-    if episodes < FEWEST:
+    told = _jackknife(measure, episodes) if episodes >= FEWEST else None
+    if told is None:
         return without_ends(value)
-    told = replace(clustered(*_pseudo_values(measure, episodes)), effective=float(episodes // 2))
+    told = replace(told, effective=float(episodes // 2))
     answers = effective_answers(value, told.variance or 0.0, told, float(len(alike_P)))
     found = share(value * answers, answers)
     return Interval(value, found.low, found.high)
 
 
-def _pseudo_values(measure: Measure, episodes: int) -> tuple[Array, Array]:
-    """What each episode adds, E m - (E - 1) m without it, whose mean's variance is the jackknife's;
-    and ones, as sizes."""
+def _jackknife(measure: Measure, episodes: int) -> Clustered | None:
+    """The mean of what each episode adds, E m - (E - 1) m without it; its variance is the
+    jackknife's. None for one episode, and where nothing is left without one of them."""
+    if episodes < 2:
+        return None
     ones_E = np.ones(episodes)
     without_E = np.array([measure(ones_E - row_E) for row_E in np.eye(episodes)])
-    return episodes * measure(ones_E) - (episodes - 1) * without_E, ones_E
+    if np.isnan(without_E).any():
+        return None
+    return clustered(episodes * measure(ones_E) - (episodes - 1) * without_E, ones_E)
 
 
 def _log_ratio(distance: float) -> float:
