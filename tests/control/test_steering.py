@@ -39,7 +39,7 @@ from accord.control.making import make
 from accord.control.reading_clips import judged_clips
 from accord.control.recording import record, replay
 from accord.control.rollouts import at_random
-from accord.control.steering import Hand, Steering, judged_last
+from accord.control.steering import Hand, JudgedLast, Steering, judged_last
 from accord.control.taking_over import correction, take_over, these
 from accord.errors import ConfigError, DataError, RunError
 from accord.feedback.messages import Clip
@@ -240,6 +240,9 @@ def test_the_episode_that_was_judged_last_comes_first(tmp_path: Path) -> None:
     found = judged_last(store)
     assert found is not None
     assert (found.episode, found.step) == (OTHER.id, 12)
+    went_on = stopped(QUESTION, Clip(episode=TIMED.id, start=2, stop=20), 9, "ann", stop=False)
+    judged.write_text(dump_line(went_on) + "\n")
+    assert judged_last(store) == JudgedLast(TIMED.id, 2)  # it was not said to go wrong at 9
     judged.write_text(dump_line(correction(QUESTION, TIMED, replace(TIMED, id="x"), "ann")) + "\n")
     found = judged_last(store)
     assert found is not None

@@ -16,14 +16,15 @@ pytest.importorskip("mujoco", reason="the extra control is not installed")
 from click.testing import CliRunner
 
 from accord.cli.main import main
+from accord.control import mujoco_batch
 from accord.control.clip_reward import ClipReward, ClipRewardSettings
 from accord.control.episodes import Episode, EpisodeStore
 from accord.control.making import make
 from accord.control.reading_clips import judged_clips
 from accord.control.recording import record, replay
 from accord.control.rollouts import at_random
-from accord.control.taking_over import correction, take_over, these
-from accord.errors import DataError
+from accord.control.taking_over import Continuation, correction, take_over, these
+from accord.errors import DataError, RunError
 from accord.feedback.records import parse_line
 from accord.files import AppendLog
 
@@ -103,6 +104,33 @@ def test_what_cannot_be_taken_over_is_refused() -> None:
     for wrong in (ACTIONS[:, :1], np.full_like(ACTIONS, np.nan)):
         with pytest.raises(DataError, match=r"(?s)action 0 from step 3 .* finite numbers"):
             take_over(EPISODE, 3, these(wrong), 1, "x")
+
+
+def test_what_was_lost_does_not_go_on() -> None:
+    """Else the step by which the task ended it would lie in the middle of an episode."""
+    batch = make("accord:Hopper", 1)
+    fallen = record(batch, at_random(batch.actions), 1, seed=2).episodes[0]
+    going = Continuation(fallen, fallen.steps - 1)
+    going.step(fallen.action_TA[-1:])
+    assert going.ended
+    with pytest.raises(DataError, match=r"the task ended .* after 1 steps"):
+        going.step(fallen.action_TA[-1:])
+    assert len(going) == 1
+    going.back(0)
+    going.step(fallen.action_TA[-1:])
+    np.testing.assert_array_equal(going.whole(2, fallen.id).state_TS, fallen.state_TS)
+
+
+def test_a_simulation_that_breaks_is_where_it_was_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    going = Continuation(EPISODE, 3)
+    going.step(EPISODE.action_TA[3:4])
+    with monkeypatch.context() as patch:
+        patch.setattr(mujoco_batch, "HUGE", 0)
+        with pytest.raises(RunError, match="unstable"):
+            going.step(EPISODE.action_TA[4:5])
+    assert len(going) == 1
+    going.step(EPISODE.action_TA[4:5])
+    np.testing.assert_array_equal(going.observation_1O[0], EPISODE.observation_TO[5])
 
 
 def test_the_command_keeps_both_episodes_and_what_is_preferred(tmp_path: Path) -> None:

@@ -77,7 +77,8 @@ def judged_last(store: EpisodeStore) -> JudgedLast | None:
         for record in reversed(read_records(place) if place.is_file() else []):
             clips = [one.content for one in record.options if isinstance(one.content, Clip)]
             if clips and clips[0].episode in store.ids:
-                stopped = record.meta.get("grounds") == "stop"
+                until = record.options[0].id in record.choice.named()
+                stopped = until and record.meta.get("grounds") == "stop"
                 return JudgedLast(clips[0].episode, clips[0].stop if stopped else clips[0].start)
     return None
 

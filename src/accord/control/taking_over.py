@@ -14,7 +14,7 @@ from accord.control.episodes import Episode
 from accord.control.grounding import corrected
 from accord.control.recording import from_states
 from accord.control.rollouts import Act
-from accord.errors import DataError
+from accord.errors import DataError, RunError
 from accord.feedback.messages import Clip
 from accord.feedback.records import Feedback
 from accord.seeds import generator
@@ -49,15 +49,26 @@ class Continuation:
         return bool(self._rows) and self._rows[-1][-1]
 
     def step(self, action_1A: Array) -> None:
-        """One step more. Raises DataError for an action that is no finite numbers of the task's;
-        then nothing was done."""
+        """One step more. Raises DataError for an action that is no finite numbers of the task's,
+        and where the task has ended it; RunError where the simulation breaks. Then nothing was
+        done."""
+        if self.ended:
+            raise DataError(
+                f"the task ended episode {self.episode.id}, gone on with from step {self.at}, after"
+                f" {len(self)} steps",
+                "go back, or take over elsewhere",
+            )
         if action_1A.shape != (1, self.batch.actions.numbers) or not np.isfinite(action_1A).all():
             raise DataError(
                 f"action {len(self)} from step {self.at} of episode {self.episode.id} is"
                 f" {action_1A.tolist()}",
                 f"give {self.batch.actions.numbers} finite numbers",
             )
-        stepped = self.batch.step(action_1A)
+        try:
+            stepped = self.batch.step(action_1A)
+        except RunError:
+            self.back(len(self))
+            raise
         states = self.batch.states()
         assert states is not None  # they were set
         paid, lost = float(stepped.reward_N[0]), bool(stepped.terminated_N[0])
