@@ -24,7 +24,7 @@ from accord.control.recording import record, recorded_where
 from accord.control.rollouts import at_random
 from accord.errors import AccordError, ConfigError, DataError
 from accord.feedback.messages import Clip, ClipSet
-from accord.feedback.records import Comparison, Feedback, Option
+from accord.feedback.records import Comparison, Feedback, Option, Rating
 from accord.runs import runner
 from accord.runs.checks import check
 from accord.runs.context import StageProgress
@@ -244,6 +244,9 @@ def said_wrongly(tmp_path: Path, how: str) -> list[dict[str, str]]:
         records[2] = records[2].model_copy(update={"options": options})
     elif how == "none":
         records = [records[0].model_copy(update={"weight": 0.0})]
+    elif how == "alike":
+        one = {"kind": "rating", "choice": Rating(scores={"overall": 3})}
+        records = [records[0].model_copy(update=one | {"options": records[0].options[:1]})]
     elif how == "two":
         cart = episodes(tmp_path / "cart", "CartPole-v1", 4)
         at = [Option(id=n, content=Clip(episode=e, start=0, stop=5), shown_at=k)
@@ -268,7 +271,8 @@ def said_wrongly(tmp_path: Path, how: str) -> list[dict[str, str]]:
         ("text", "is a text, not a clip"),
         ("set", r"the clip \[35, 45\) leaves episode .*, which has 40 steps"),
         ("across", r"the clip \[35, 45\) leaves episode .*, which has 40 steps"),
-        ("none", "none of 1 records"),
+        ("none", "none of 1 records teaches a reward: 1 comparison of weight 0"),
+        ("alike", "none of 1 records teaches a reward: 1 rating .*"),
         ("two", "shows a clip of CartPole-v1, others are of Pendulum-v1"),
         ("nowhere", r"sources.0.episodes: there is no folder"),
         ("empty", "holds 0 stores of episodes"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -143,7 +144,7 @@ def _read(config: ClipRewardConfig, context: StageContext) -> _Read:
     from accord.control.clip_reward import ClipReward, member_seed
     from accord.control.clip_sources import ClipSources, store_folder
     from accord.control.making import make
-    from accord.control.reading_clips import environment_of, judged_clips
+    from accord.control.reading_clips import environment_of, judged_clips, split
     from accord.runs.reading import read_records
 
     folders = []
@@ -157,18 +158,21 @@ def _read(config: ClipRewardConfig, context: StageContext) -> _Read:
             records += stores.of_source(number, read_records(source.feedback, context).records)
     environment = environment_of(records, stores)
     if environment is None:
-        raise DataError(
-            f"none of {len(records):,} records is about clips", "name judgements of clips"
-        )
+        raise _nothing(records, split(records)[1])
     environments = make(environment, 1)
     size, form = environments.observation_size, environments.actions
     reward = ClipReward(config.reward, size, form, member_seed(context.seed), config.absorb)
     judged, left = judged_clips(records, stores, reward)
     if judged is None:
-        raise DataError(
-            f"none of {len(records):,} records teaches a reward: {by_reason(left)}",
-            "name judgements that choose among clips, or rate them",
-        )
+        raise _nothing(records, left)
     reward.fix_scale(judged.steps_BI)
     kinds = Counter(record.meta.get("grounds", record.kind) for record in records)
     return _Read(environments, reward, judged, left, dict(kinds))
+
+
+def _nothing(records: Sequence[Feedback], left: Mapping[str, int]) -> DataError:
+    """left: all of the records, by reason."""
+    return DataError(
+        f"none of {len(records):,} records teaches a reward: {by_reason(left)}",
+        "name judgements that choose among clips, or rate them",
+    )
