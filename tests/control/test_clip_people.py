@@ -30,8 +30,9 @@ from accord.control.clip_reward import ClipReward, ClipRewardSettings
 from accord.control.episodes import EpisodeStore, windows
 from accord.control.going_on import GoingOn
 from accord.control.hearing import Hearing
+from accord.control.judging_project import open_project
 from accord.control.making import make
-from accord.control.people import Settled, StudioJudges, clip_key, open_project
+from accord.control.people import Settled, StudioJudges, clip_key
 from accord.control.poses import pose_drawing
 from accord.control.reading_clips import judged_clips
 from accord.control.recording import record, replay

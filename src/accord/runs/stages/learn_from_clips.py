@@ -249,7 +249,8 @@ def _people(config: LearnFromClipsConfig, context: StageContext) -> Iterator[Stu
     if not config.asks_people:
         yield None
         return
-    from accord.control.people import StudioJudges, known_project, open_project
+    from accord.control.judging_project import known_project, open_project
+    from accord.control.people import StudioJudges
     from accord.studio.storage.database import open_database
 
     place = _place(config.studio.database)
