@@ -338,6 +338,13 @@ def test_members_have_mean_0_over_what_was_judged_each_set_once(store: EpisodeSt
     pair = demonstrated("q", clip(4), [clip(5)], "ann")
     judged = read([told("q", options, "a", "ann")] * 3 + [pair, pair], store, fresh())
     assert sorted(judged.judged_R.tolist()) == [0, 1, 2, 3, 4, 4, 5, 5]
+    reward = fresh()
+    reward.fix_scale(judged.steps_BI)
+    reward.learn(judged, 5)
+    steps_BI = np.concatenate([judged.clips_CLI[n][judged.there_CL[n]] for n in judged.judged_R])
+    each = reward.member_rewards(steps_BI)
+    assert each.mean(1) == pytest.approx([0] * len(each), abs=1e-6)
+    assert each.std(1) == pytest.approx([1] * len(each), abs=1e-6)
 
 
 def test_the_simulated_person_chooses_by_the_mean_and_by_no_side() -> None:
