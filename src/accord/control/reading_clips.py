@@ -123,7 +123,7 @@ def judged_clips(
     reader = ClipReader.of(kept)
     for reason, count in reader.scales.left_out.items():
         left[reason] += count
-    places: dict[str, int] = {}
+    places: dict[Clip, int] = {}
     clips: list[Array] = []
     paid: list[float] = []
     ended: list[bool] = []
@@ -132,16 +132,15 @@ def judged_clips(
 
     def place(record: Feedback, clip: Clip) -> int:
         nonlocal environment
-        piece = store.clip(clip)
-        environment = environment or piece.environment
-        check_one_environment(record, piece.environment, environment)
-        name = _name(clip)
-        if name not in places:
-            places[name] = len(clips)
+        if clip not in places:
+            piece = store.clip(clip)
+            environment = environment or piece.environment
+            check_one_environment(record, piece.environment, environment)
+            places[clip] = len(clips)
             clips.append(reward.of_episode(piece))
             paid.append(float(piece.reward_T.sum()))
             ended.append(bool(piece.terminated_T[-1]))
-        return places[name]
+        return places[clip]
 
     for record in kept:
         judged = reader.said(record)
@@ -155,11 +154,6 @@ def judged_clips(
         return None, dict(left)
     names, scales = list(reader.annotators), reader.scales.scales
     return JudgedClips.of(clips, options, said, names, scales, paid, ended), dict(left)
-
-
-def _name(clip: Clip) -> str:
-    """One name for each clip, whatever it is called in a record."""
-    return clip.model_dump_json()
 
 
 def _clips(record: Feedback) -> Iterator[Clip]:
