@@ -4,9 +4,9 @@ import { el, pressed } from "./dom.js";
 const PAIRS = ["qa", "ws", "ed", "rf", "tg", "yh", "uj", "ik", "ol"]; // up and down; further numbers have buttons alone
 
 export class Hands {
-  /** form: {names, low, high} of the numbers; changed: called when something else is held. */
-  constructor(form, changed) {
-    this.form = form; this.changed = changed;
+  /** form: {names, low, high} of the numbers. */
+  constructor(form) {
+    this.form = form;
     this.down = new Map(); // what holds, a key or a button -> [number, 1 or -1]
     this.fresh = []; // what was held since the last step, however shortly
     this.buttons = new Map();
@@ -70,7 +70,6 @@ export class Hands {
   show() {
     const held = new Set([...this.down.values()].map(([number, way]) => `${number} ${way}`));
     for (const [source, button] of this.buttons) pressed(button, held.has(source));
-    this.changed();
   }
 
   /** The numbers of the last step; null before the first. */

@@ -1,5 +1,5 @@
 // The page of accord control steer: an episode is looked through, taken over, driven, gone back in, watched, and kept.
-import { el, inField, pressed } from "./dom.js";
+import { el, inField } from "./dom.js";
 import { Hands } from "./hands.js";
 import { get, post, Refused } from "./net.js";
 import { drawPose } from "./pose.js";
@@ -199,7 +199,7 @@ function build() {
   at("episode").value = now.episode.id;
   at("more").textContent = now.more ? `and ${now.more.toLocaleString("en")} more: --episode names one` : "";
   at("where").textContent = `In ${now.out}, as the answer of ${now.annotator} to “${now.question}”: what you drove, rather than what was done.`;
-  hands = new Hands(now, () => {});
+  hands = new Hands(now);
   at("hands").append(...hands.roots);
   const rests = [...(now.policy ? [["policy", "the policy"]] : []), ["before", "what was done before"], ["zero", "nothing (0)"]];
   at("rest").append(...rests.map(([value, text], first) => el("label", { class: "check" }, el("input", { type: "radio", name: "rest", value, checked: first === 0 }), text)));
