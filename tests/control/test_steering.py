@@ -189,6 +189,8 @@ def test_it_goes_on_where_the_task_had_ended_it_and_ends_where_the_task_does(
     timed.drive(Hand([0.3, None, None], "zero"), 5000)
     assert (timed.ended, len(timed.driven())) == ("time", 10)
     same(timed.keep(), take_over(TIMED, 20, these(np.tile([0.3, 0, 0], (10, 1))), 3, "x"))
+    longer = take_over(TIMED, 20, these(np.zeros((11, 3))), 3, "x", steps=11)
+    assert not longer.truncated_T.any()  # its time was over before
 
 
 # --- what is kept ---------------------------------------------------------------------------------

@@ -106,6 +106,19 @@ def test_what_cannot_be_taken_over_is_refused() -> None:
             take_over(EPISODE, 3, these(wrong), 1, "x")
 
 
+def test_back_shows_what_was_seen_there_and_keeps_what_was_done() -> None:
+    going, action_1A = Continuation(EPISODE, 3), EPISODE.action_TA[3:4].copy()
+    going.step(action_1A)
+    action_1A[:] = 0.5  # the caller's own, who may use it again
+    going.step(action_1A)
+    for to in (1, 0):
+        going.back(to)
+        np.testing.assert_array_equal(going.observation_1O[0], EPISODE.observation_TO[3 + to])
+        if to:
+            done_TA = going.whole(1, "x").action_TA
+            np.testing.assert_array_equal(done_TA, EPISODE.action_TA[:4])
+
+
 def test_what_was_lost_does_not_go_on() -> None:
     """Else the step by which the task ended it would lie in the middle of an episode."""
     batch = make("accord:Hopper", 1)
