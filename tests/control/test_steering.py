@@ -134,6 +134,11 @@ def test_the_policy_does_the_same_at_a_step_whenever_it_comes_there(tmp_path: Pa
     same(first, steering.driven().whole(3, "x"))
     assert (first.action_TA[4:, 1] == 1).all()
     assert len(np.unique(first.action_TA[4:, 0])) == 8
+    steering.take_over(6)  # a step is the episode's, wherever it was taken over
+    steering.drive(free, 6)
+    taken_later = steering.driven().whole(3, "x")
+    np.testing.assert_array_equal(taken_later.action_TA[6:], first.action_TA[6:])
+    steering.take_over(4)
     steering.driven().back(0)
     steering.drive(Hand([None, None, 0], "before"), 3)
     done = steering.driven().whole(3, "x").action_TA[4:]
