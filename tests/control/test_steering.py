@@ -30,6 +30,7 @@ from fastapi.testclient import TestClient
 
 from accord.cli.main import main
 from accord.cli.steer_page import steer_app
+from accord.control import steering as control_steering
 from accord.control.clip_reward import ClipReward, ClipRewardSettings
 from accord.control.environments import ActionForm
 from accord.control.episodes import Episode, EpisodeStore
@@ -166,6 +167,8 @@ def test_what_is_held_reaches_from_one_bound_by_nothing_to_the_other() -> None:
 def test_it_goes_on_where_the_task_had_ended_it_and_ends_where_the_task_does(
     tmp_path: Path,
 ) -> None:
+    begun = sitting(tmp_path / "begun", replace(FALLEN, first_step=400))  # seen from there on
+    assert begun.most == 600
     steering = sitting(tmp_path, FALLEN)
     assert steering.most == 1000
     with pytest.raises(DataError, match="take over at a step first"):
@@ -196,6 +199,18 @@ def test_it_goes_on_where_the_task_had_ended_it_and_ends_where_the_task_does(
     same(timed.keep(), take_over(TIMED, 20, these(np.tile([0.3, 0, 0], (10, 1))), 3, "x"))
     longer = take_over(TIMED, 20, these(np.zeros((11, 3))), 3, "x", steps=11)
     assert not longer.truncated_T.any()  # its time was over before
+
+
+def test_a_long_episode_is_drawn_piece_by_piece(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = sitting(tmp_path, TIMED)
+    long.take_over(2)
+    long.drive(Hand([1, None, None], "zero"), 20)
+    whole = long.drawing()["frames"], long.driven_frames(3)
+    assert list(map(len, whole)) == [31, 17]
+    monkeypatch.setattr(control_steering, "PIECE", 7)
+    assert (long.drawing()["frames"], long.driven_frames(3)) == whole
 
 
 # --- what is kept ---------------------------------------------------------------------------------
