@@ -30,6 +30,7 @@ from accord.control.clip_reward import ClipReward, ClipRewardSettings
 from accord.control.episodes import EpisodeStore, windows
 from accord.control.going_on import GoingOn
 from accord.control.hearing import Hearing
+from accord.control.judgement_log import JudgementLog
 from accord.control.judging_project import open_project
 from accord.control.making import make
 from accord.control.people import Settled, StudioJudges, clip_key
@@ -42,7 +43,6 @@ from accord.control.watchers import AskedClips, SimulatedWatcher
 from accord.errors import ConfigError
 from accord.feedback.messages import Clip
 from accord.feedback.records import Comparison, Feedback
-from accord.files import AppendLog
 from accord.learning.session import LocalSession
 from accord.runs.stages import clip_film
 from accord.runs.stages.clip_film import last_answers
@@ -228,7 +228,7 @@ def test_a_clip_stopped_at_a_moment_is_learned_from_beside_the_answer(tmp_path: 
         bot = Client(there.url, Client(there.url, owner(db, "otto")).make_bot(other, "bob")["token"])  # fmt: skip
         with pytest.raises(ApiError, match="does not ask where clips go wrong"):
             bot.submit(other, bot.next_item(other)["item"], {"preferred": "1", "stops": {"2": 4}})
-        hearing = Hearing(people, settings, AppendLog(tmp_path / "feedback.jsonl"), said.append)
+        hearing = Hearing(people, settings, JudgementLog(tmp_path / "feedback.jsonl"), said.append)
         hearing.listen(0)
     assert (hearing.answered, hearing.fresh) == (2, 3)
     assert said == ["stops at a moment, beside the comparisons: 1"]

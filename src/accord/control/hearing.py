@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from accord.control.asked_kinds import ANSWERS
+from accord.control.judgement_log import JudgementLog
 from accord.control.people import ClipJudges, Drawings, Settled
 from accord.control.settings import ClipLearningSettings
 from accord.control.watchers import AskedClips
-from accord.files import AppendLog
 from accord.studio.projects.training import RewardLearned
 
 BESIDE = {"stop": "stops at a moment", "correction": "answers about what followed a stop"}
@@ -23,7 +23,7 @@ class Hearing:
 
     people: ClipJudges
     settings: ClipLearningSettings
-    log: AppendLog
+    log: JudgementLog
     say: Callable[[str], None]
     asked: int = 0
     learned: int = 0
@@ -107,7 +107,7 @@ class Hearing:
             self.say(f"{len(gone):,} judgements were taken back")
         known = {row["id"] for row in self.log.rows}
         fresh = [one for one in judged if one.id not in known]
-        self.log.append([one.model_dump(mode="json") for one in fresh])
+        self.log.add(fresh)
         for grounds, what in BESIDE.items():
             if beside := sum(one.meta.get("grounds") == grounds for one in fresh):
                 self.say(f"{what}, beside the {self._answers}: {beside:,}")

@@ -23,6 +23,7 @@ from accord.control.film import Film
 from accord.control.going_on import GoingOn
 from accord.control.hearing import Hearing
 from accord.control.judged_clips import JudgedClips
+from accord.control.judgement_log import JudgementLog
 from accord.control.people import ClipJudges
 from accord.control.poses import has_poses
 from accord.control.reading_clips import judged_clips
@@ -32,7 +33,6 @@ from accord.control.settings import ClipLearningSettings
 from accord.control.watchers import SimulatedWatcher, Watcher
 from accord.errors import DataError
 from accord.feedback.records import Feedback
-from accord.files import AppendLog
 from accord.seeds import generator
 
 GATHERED = 50
@@ -65,8 +65,7 @@ class Questioning:
         self.store = EpisodeStore(folder / "episodes")
         self.told: dict[str, float] = {}
         self._schedule = settings.schedule() if settings.learn_from == "comparisons" else {}
-        self._log = AppendLog(folder / "feedback.jsonl")
-        self._read: list[tuple[dict[str, Any], Feedback]] = []  # rows that were read before
+        self._log = JudgementLog(folder / "feedback.jsonl")
         self._hearing = None if people is None else Hearing(people, settings, self._log, say)
         filmed = people is not None and not has_poses(settings.environment)
         self._recent = RecentWalk(1 if filmed else settings.recent)  # frames are not kept so long
@@ -74,13 +73,7 @@ class Questioning:
     @property
     def records(self) -> list[Feedback]:
         """What was judged so far."""
-        rows, known = self._log.rows, self._read
-        same = 0
-        while same < min(len(rows), len(known)) and rows[same] is known[same][0]:
-            same += 1
-        fresh = [(row, Feedback.model_validate(row)) for row in rows[same:]]
-        self._read = known[:same] + fresh
-        return [record for _, record in self._read]
+        return self._log.records
 
     @property
     def judged(self) -> bool:
@@ -182,7 +175,7 @@ class Questioning:
                 " (people: studio)"
             )
         records = watcher.judge(asked, rng)
-        self._log.append([one.model_dump(mode="json") for one in records])
+        self._log.add(records)
         self.learn(settings.reward.first_steps if first else settings.reward.round_steps)
         return True
 
@@ -257,5 +250,4 @@ class Questioning:
         if self._hearing is not None:
             return
         self.store.keep(blocks)
-        kept = {id(row) for row in self._log.rows[:records]}
-        self._log.keep(lambda row: id(row) in kept)
+        self._log.keep_first(records)
