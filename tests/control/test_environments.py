@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import time
 from pathlib import Path
 
@@ -320,6 +322,19 @@ def test_a_process_that_is_stopped_hangs_in_nothing() -> None:
     second.continue_after(1.2)
     assert re.search(r"Stopping-v0 hangs in step\(\): .*within 1 seconds", second.ended())
     assert second.returncode == 1
+
+
+def test_who_listens_for_a_process_that_goes_on_hears_it_all_the_same() -> None:
+    heard, limit = list[int](), hanging.TimeLimit(60)
+    before = signal.signal(signal.SIGCONT, lambda number, _: heard.append(number))
+    try:
+        limit.begin("Walk-v0", "step")
+        os.kill(os.getpid(), signal.SIGCONT)
+        limit.end()
+        os.kill(os.getpid(), signal.SIGCONT)
+    finally:
+        signal.signal(signal.SIGCONT, before)
+    assert heard == [signal.SIGCONT] * 2
 
 
 def test_many_short_steps_are_no_long_one() -> None:

@@ -365,6 +365,19 @@ def test_of_more_than_is_read_some_are_chosen_by_chance(
     assert len(reward_comparison._chosen(EpisodeStore(store), 0)) == 2
 
 
+def test_clips_are_paired_across_episodes_and_episodes_without_steps_do_not_count(
+    store: Path,
+) -> None:
+    episode_C = np.array([0, 0, 0, 0, 0, 1, 3])
+    pairs_P2 = reward_comparison._pairs(episode_C, np.random.default_rng(0))
+    assert (episode_C[pairs_P2[:, 0]] != episode_C[pairs_P2[:, 1]]).all()
+    stored = EpisodeStore(store)
+    episodes = [stored.episode(name) for name in stored.ids[:3]]
+    some = reward_comparison._steps(episodes, np.array([0, 39, 80]))
+    assert some.episode_N.tolist() == [0, 0, 1]
+    np.testing.assert_array_equal(some.next_NO[2], episodes[2].observation_TO[1])
+
+
 def test_what_cannot_be_compared_is_said(store: Path, tmp_path: Path) -> None:
     first = saved(tmp_path / "1.safetensors", "Pendulum-v1", 1)
     cart = saved(tmp_path / "cart.safetensors", "CartPole-v1", 1)

@@ -105,10 +105,12 @@ class Slow(Walk):
 
 
 class Stopping(Walk):
-    """Stops the process in every step, as Ctrl-Z does; never comes back from the second."""
+    """Stops the process in every step, as Ctrl-Z does, with work left in it; never comes back from
+    the second."""
 
     def step(self, action: Any) -> Any:
         os.kill(os.getpid(), signal.SIGSTOP)
+        time.sleep(0.2)
         while self.steps == 1:
             time.sleep(5)
         return super().step(action)
