@@ -209,7 +209,9 @@ class Steering:
         if any(taken.digest == one.digest for one, _ in self.kept):
             raise DataError("this is kept already", "drive on, or go back and drive another way")
         found = correction(question, self.original, taken, annotator)
-        self.corrections.keep([self.original, taken], found, "name another folder")
+        self.corrections.keep(
+            [self.original, taken], found, "keep it once more, or name another folder"
+        )
         self.kept.append((taken, going.at))
         return taken
 
