@@ -162,6 +162,16 @@ def test_nothing_decided_tells_nothing() -> None:
         estimate_watcher(ratings, [one.liked for one in questions[:3]])  # type: ignore[misc]
 
 
+def test_who_likes_all_clips_alike_guesses() -> None:
+    watcher = SimulatedWatcher("Q", 1.0)
+    assert watcher.guesses(asked("comparison", np.array([3.0, 3, 3, 3])))
+    assert not watcher.guesses(asked("comparison", np.array([3.0, 3, 3, 6])))
+    assert not watcher.guesses([])  # nothing is answered
+    late = AskedClips(asked("comparison", np.ones(2))[0].clips, "random", (np.eye(3)[0], np.eye(3)[2]))  # fmt: skip
+    assert watcher.guesses([late])
+    assert not SimulatedWatcher("Q", 1.0, memory=0.5).guesses([late])
+
+
 def test_ratings_are_not_equal() -> None:
     told = {"environment": "Pendulum-v1", "equal": 0.1}
     assert SimulatedWatcher.of(ClipQuestionSettings.model_validate(told), "Q").equal == 0.1
