@@ -317,12 +317,13 @@ def test_a_policy_learns_while_a_rollout_is_walked(
                    "zero_until": 0.99, "reward": SMALL["reward"] | {"anew_steps": 0}}  # fmt: skip
     settings, acted = ClipLearningSettings.model_validate(made), list[tuple[int, int]]()
     learning, session = ClipLearning(settings, 3, tmp_path), LocalSession()
-    walk = learning._walker.walk
+    walk, walked = learning._walker.walk, list[Steps]()
 
     def watched(act: Act, steps: int, *more: Any) -> Steps:
         assert isinstance(learning.learner, Sac)
         acted.append((steps, learning.learner._optimizer.steps))
-        return walk(act, steps, *more)
+        walked.append(walk(act, steps, *more))
+        return walked[-1]
 
     monkeypatch.setattr(learning._walker, "walk", watched)
     anew, relabel = list[int](), ReplayBuffer.relabel
@@ -342,6 +343,11 @@ def test_a_policy_learns_while_a_rollout_is_walked(
         assert anew == sorted([*range(6), *asked])
     else:
         assert not anew
+    assert isinstance(learning.learner, Sac)  # it remembers every step once
+    seen = [one.next_TNO.reshape(-1, one.next_TNO.shape[-1]) for one in walked]
+    there = learning.learner.buffer.all().next_SO.numpy()
+    np.testing.assert_array_equal(np.unique(there, axis=0), np.unique(np.concatenate(seen).astype(np.float32), axis=0))  # fmt: skip
+    assert len(there) == sum(map(len, seen))
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 30))
