@@ -20,6 +20,7 @@ from accord.errors import ConfigError
 from accord.learning.annotators import JudgementParameters
 from accord.learning.judgements import AnnotatorEffects, Judgement
 from accord.learning.likelihoods import bradley_terry, with_lapse
+from accord.seeds import generator
 from accord.statistics.intervals import Array
 
 BOX = ActionForm("box", 1, np.array([-1.0]), np.array([1.0]))
@@ -51,6 +52,66 @@ def test_lapses_are_christianos(gap: float, lapse: float) -> None:
     assert answer_shares("comparison", np.array([[[gap, 0.0]]]), lapse)[0, 0, 0] == pytest.approx(
         wanted, rel=1e-6
     )
+
+
+def longer_liked(count: int, seed: int) -> JudgedClips:
+    """Clips of 60 to 90 steps, each liked better than one like it of 20 to 30."""
+    rng = np.random.default_rng(seed)
+    lengths = [*rng.integers(60, 90, count), *rng.integers(20, 30, count)]
+    said = [[Judgement((0, 1), None, doubt=0.0)] for _ in range(count)]
+    pairs = [(n, count + n) for n in range(count)]
+    return JudgedClips.of([rng.normal(size=(n, 5)) for n in lengths], pairs, said)
+
+
+@pytest.mark.parametrize("count", [1, 2, 8])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_few_judgements_of_long_clips_are_learned_by_all_members(count: int, seed: int) -> None:
+    """An untrained network is tens of nats sure of such clips: an answer against it is a lapse."""
+    judged = longer_liked(count, seed)
+    reward = ClipReward(ClipRewardSettings(hidden=16), 2, BOX, seed)
+    reward.fix_scale(judged.steps_BI)
+    assert reward.scores(judged.clips_CLI, judged.there_CL).std(1).max() > 3
+    reward.begin_unsure(judged)
+    assert reward.scores(judged.clips_CLI, judged.there_CL).std(1).max() <= 1.001
+    assert reward.learn(judged, 200)["judgement_nll"] < np.log(2) / 2
+    better_EP, worse_EP = np.split(reward.scores(judged.clips_CLI, judged.there_CL), 2, axis=1)
+    assert (better_EP > worse_EP).all(1).sum() >= 2  # a member may not have had one of several
+    if count == 1:
+        assert (better_EP > worse_EP).all()
+    reward.keep_zero()
+    assert reward.orders(judged) == (count, count)
+
+
+def test_the_zero_that_was_learned_orders_clips_of_different_lengths() -> None:
+    """With another the order may be the reverse; of equally long clips none matters."""
+    judged = longer_liked(8, 1)
+    reward = reward_of()
+    reward.fix_scale(judged.steps_BI)
+    reward.begin_unsure(judged)
+    reward.learn(judged, 200)
+    reward.keep_zero()
+    raw_EBL = reward.member_rewards(judged.clips_CLI) * reward.deviation_E[:, None, None] + reward.mean_E[:, None, None]  # fmt: skip
+    wanted = (raw_EBL / reward.deviation_E[:, None, None]).mean(0)
+    np.testing.assert_allclose(reward.rewards(judged.clips_CLI), wanted, rtol=1e-6, atol=1e-6)
+    reward.floor += 9.0  # as an end that is worth more than most steps
+    assert reward.orders(judged) == (0, 8)
+    even, _ = compared(30)
+    learned = reward_of()
+    learned.fix_scale(even.steps_BI)
+    learned.learn(even, 60)
+    found = learned.orders(even)
+    learned.floor += 9.0
+    assert learned.orders(even) == found
+    assert found[0] > 20
+
+
+def test_a_member_that_would_have_no_judgement_has_all_of_them() -> None:
+    alone = [ClipReward(ClipRewardSettings(), 2, BOX, n)._bootstrap(1) for n in range(30)]
+    assert all((weight_EM >= 1).all() for weight_EM in alone)
+    many = reward_of()._bootstrap(40)
+    assert (many == 0).any()
+    drawn = [generator(1, "bootstrap", member).poisson(1.0, 40) for member in range(len(many))]
+    np.testing.assert_array_equal(many, drawn)
 
 
 def imitations_loss(returns_P2: Array, preferred_P: Array, noise: float, most: float) -> float:

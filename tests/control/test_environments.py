@@ -121,12 +121,14 @@ def test_a_robot_that_breaks_does_not_begin_again_in_silence(
         Walker(ours).walk(at_random(ours.actions), 5, generator(1, "walk"))
 
 
-def test_an_action_that_is_no_number_is_not_taken_for_zero() -> None:
-    ours = batch("accord:Hopper")
+@pytest.mark.parametrize("name", ["accord:Hopper", "Pendulum-v1"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_an_action_that_is_no_number_is_not_taken_for_zero(name: str, value: float) -> None:
+    ours = make(name, 4)
     ours.reset(np.arange(4), generator(1, "broken"))
-    action_NA = np.zeros((4, 3))
-    action_NA[3, 1] = np.nan
-    with pytest.raises(RunError, match=r"the action of accord:Hopper is nan \(environment 3"):
+    action_NA = np.zeros((4, ours.actions.numbers))
+    action_NA[3, -1] = value
+    with pytest.raises(RunError, match=rf"the action of {name} is {value} \(environment 3"):
         ours.step(action_NA)
 
 

@@ -80,6 +80,8 @@ def test_a_clip_is_its_steps_and_what_was_seen_around_them(tmp_path: Path) -> No
 
 @given(st.integers(1, 60), st.integers(1, 20))
 def test_windows_follow_each_other_to_the_end(steps: int, length: int) -> None:
+    with pytest.raises(DataError, match="clips of 0 steps"):
+        windows(episode(steps=steps), 0)
     if steps < length:
         with pytest.raises(DataError, match=f"has {steps} steps, a clip {length}"):
             windows(episode(steps=steps), length)

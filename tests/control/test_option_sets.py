@@ -547,6 +547,11 @@ def test_clips_end_in_the_nearest_state_within_a_distance(store: EpisodeStore) -
         ending_in(clips, store, states | {"far": ends[clips[0]] + 99}, within=1.0)
     with pytest.raises(DataError, match="the state 'here' has 2 numbers, the clip e0"):
         ending_in(clips, store, {"here": np.zeros(2)})
+    for wrong in (-1.0, math.nan):
+        with pytest.raises(DataError, match="of a state"):
+            ending_in(clips, store, states, within=wrong)
+    with pytest.raises(DataError, match="'slow' is a text, not labels"):
+        labelled({clips[0]: "slow"})
 
 
 # --- the command ----------------------------------------------------------------------------------
@@ -581,6 +586,8 @@ def test_the_command_keeps_all_episodes_and_the_choice(tmp_path: Path) -> None:
         (["fast=fast", "fast=upright"], "fast", "'fast=upright' is not the store"),
         (["fast=fast", "upright=upright"], "slow", "'slow' was chosen among 'fast', 'upright'"),
         (["fast=nowhere", "upright=upright"], "fast", "there is no folder"),
+        (["fast=fast", "same=fast"], "fast", "fast, same are the same episodes"),
+        (["fast=fast", "cart=cart"], "fast", "is to hold episodes of"),
     ],
 )
 def test_what_the_command_refuses_leaves_nothing(
@@ -591,8 +598,10 @@ def test_what_the_command_refuses_leaves_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     proxies(tmp_path)
+    cart = [replace(one, environment="CartPole-v1") for one in episodes_of(2, 7)]
+    EpisodeStore(tmp_path / "cart").append(cart)
     monkeypatch.chdir(tmp_path)
     command = ["control", "proxy", "out", *given, "--chosen", chosen, "--annotator", "ann"]
     refused = CliRunner().invoke(main, command)
     assert (refused.exit_code, said in refused.output) == (2, True), refused.output
-    assert not list(Path("out").glob("*"))
+    assert {path.name for path in Path("out").glob("*")} <= {"writing.lock"}

@@ -19,6 +19,7 @@ from accord.cli.main import main
 from accord.control import mujoco_batch
 from accord.control.clip_reward import ClipReward, ClipRewardSettings
 from accord.control.episodes import Episode, EpisodeStore
+from accord.control.kept_feedback import KeptFeedback
 from accord.control.making import make
 from accord.control.reading_clips import judged_clips
 from accord.control.recording import record, replay
@@ -191,3 +192,33 @@ def test_a_call_killed_between_its_two_writes_is_completed_by_the_next(
     (line,) = (tmp_path / "new/feedback.jsonl").read_text().splitlines()
     assert parse_line(line).choice.named() == ["b"]
     assert "is there already" in CliRunner().invoke(main, given).output
+
+
+@pytest.mark.parametrize("empty", [("--annotator", " "), ("--annotator", "ann", "--question", "")])
+@pytest.mark.parametrize("command", ["take-over", "steer", "proxy"])
+def test_who_says_what_is_named_before_anything_begins(
+    tmp_path: Path, command: str, empty: tuple[str, ...]
+) -> None:
+    EpisodeStore(tmp_path / "store").append([EPISODE])
+    store, out = str(tmp_path / "store"), str(tmp_path / "out")
+    given = {
+        "take-over": [store, EPISODE.id, "3", out, "--policy", "random"],
+        "steer": [store, out, "--no-open"],
+        "proxy": [out, f"a={store}", "--chosen", "a"],
+    }[command]
+    refused = CliRunner().invoke(main, ["control", command, *given, *empty])
+    assert refused.exit_code == 2
+    assert f"Invalid value for '{empty[-2]}': it is empty" in refused.output
+    assert not Path(out).exists()
+
+
+def test_a_folder_holds_episodes_of_one_environment(tmp_path: Path) -> None:
+    """Else no reward would learn from any of what is in it."""
+    taken = take_over(EPISODE, 3, these(ACTIONS), 1, "taken")
+    kept = KeptFeedback(tmp_path)
+    kept.keep([EPISODE, taken], correction("q", EPISODE, taken, "ann"), "mend it")
+    other = replace(EPISODE, id="other", environment="accord:HalfCheetah")
+    for refused in (lambda: kept.check(other), lambda: kept.keep([other], correction("q", EPISODE, taken, "bob"), "mend it")):  # fmt: skip
+        with pytest.raises(DataError, match="of accord:Hopper and of accord:HalfCheetah"):
+            refused()
+    assert EpisodeStore(tmp_path).ids == [EPISODE.id, "taken"]

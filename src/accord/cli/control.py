@@ -221,6 +221,12 @@ def keep_proxy(
             )
         store = _store(Path(place))
         episodes[name] = [store.episode(one) for one in store.ids]
+    told = {frozenset(one.digest for one in some) for some in episodes.values()}
+    if len(episodes) > 1 == len(told):
+        raise ConfigError(
+            f"{', '.join(episodes)} are the same episodes",
+            "name what each reward leads to: a choice among the same says nothing",
+        )
     named = renamed(episodes)
     found = designed(question, whole(named), chosen, annotator)
     every = [one for some in named.values() for one in some]

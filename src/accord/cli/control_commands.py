@@ -11,6 +11,12 @@ from accord.cli.terminal import guarded
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
+def _says(context: click.Context, parameter: click.Parameter, given: str) -> str:
+    if not given.strip():
+        raise click.BadParameter("it is empty")
+    return given
+
+
 @click.group()
 def control() -> None:
     """Episodes of agents that act: record them, go through them again, look at them, compare
@@ -105,8 +111,12 @@ def control_render(store: Path, out: Path, clips: tuple[str, ...], most: int) ->
 @click.option("--policy", required=True, metavar="RUN|FILE", help="Who takes over; random too.")
 @click.option("--greedy", is_flag=True, help="Without the policy's exploration noise.")
 @click.option("--steps", type=click.IntRange(1), help="For so many; else as many as were left.")
-@click.option("--annotator", required=True, help="Who prefers what follows to what was done.")
-@click.option("--question", default="Which of the two clips is better?", show_default=True)
+@click.option(
+    "--annotator", required=True, callback=_says, help="Who prefers what follows to what was done."
+)
+@click.option(
+    "--question", callback=_says, default="Which of the two clips is better?", show_default=True
+)
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
 @guarded
 def control_take_over(
@@ -144,8 +154,15 @@ def control_take_over(
     help="Who does what no key is held for; random too. Else the policy of a run STORE, if any.",
 )
 @click.option("--greedy", is_flag=True, help="Without the policy's exploration noise.")
-@click.option("--annotator", required=True, help="Who drives, and prefers it to what was done.")
-@click.option("--question", default="Which of the two clips is better?", show_default=True)
+@click.option(
+    "--annotator",
+    required=True,
+    callback=_says,
+    help="Who drives, and prefers it to what was done.",
+)
+@click.option(
+    "--question", callback=_says, default="Which of the two clips is better?", show_default=True
+)
 @click.option(
     "--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the policy's noise."
 )
@@ -189,9 +206,10 @@ def control_steer(
 @click.argument("out", type=FOLDER)
 @click.argument("stores", nargs=-1, required=True, metavar="NAME=STORE…")
 @click.option("--chosen", required=True, metavar="NAME", help="The reward that was written.")
-@click.option("--annotator", required=True, help="Who wrote it.")
+@click.option("--annotator", required=True, callback=_says, help="Who wrote it.")
 @click.option(
     "--question",
+    callback=_says,
     default="Which reward says what is meant?",
     show_default=True,
     help="Kept with the choice.",

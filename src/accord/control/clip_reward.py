@@ -203,6 +203,18 @@ class ClipReward:
         return reward
 
     # --- learning ---------------------------------------------------------------------------------
+    def begin_unsure(self, judged: JudgedClips) -> None:
+        """Before anything is learned: let each member's scores of what was judged deviate by a nat
+        at most. Of long clips an untrained network is tens of nats sure; where it is sure and
+        wrong, an answer is taken for a lapse, and teaches next to nothing."""
+        sums_EC = self.scores(judged.clips_CLI, judged.there_CL)
+        deviation_E = judged.of_options(sums_EC)[:, judged.options_of(range(len(judged)))].std(1)
+        weight, bias = self.net.weights[-1], self.net.biases[-1]
+        with torch.no_grad():
+            least_E = aligned(1 / np.maximum(deviation_E, 1))[:, None, None]
+            weight.mul_(least_E)
+            bias.mul_(least_E)
+
     @without_denormals()
     def learn(self, judged: JudgedClips, updates: int) -> dict[str, float]:
         """Updates on all judgements but those held out; returns metrics, of which those of the
@@ -276,7 +288,8 @@ class ClipReward:
 
     def _bootstrap(self, judgements: int) -> Tensor:
         """How often each member's bootstrap has each judgement, which does not change when more
-        come: [E, M]. Poisson, with mean 1; one member has all of them once."""
+        come: [E, M]. Poisson, with mean 1; one member has all of them once, and so has one that
+        would have none."""
         members = self.settings.members
         if members == 1:
             return torch.ones(1, judgements)
@@ -284,7 +297,8 @@ class ClipReward:
             generator(self.seed, "bootstrap", member).poisson(1.0, judgements)
             for member in range(members)
         ]
-        return torch.from_numpy(np.stack(drawn).astype(np.float32))
+        some = [own if own[~aside(judgements)].any() else np.ones(judgements) for own in drawn]
+        return torch.from_numpy(np.stack(some).astype(np.float32))
 
     def _normalise(self, judged: JudgedClips) -> None:
         of_R = judged.judged_R
@@ -315,6 +329,22 @@ class ClipReward:
             ends_BI = np.eye(len(self.centre_I))[-1:]
         if len(ends_BI):
             self.floor = float(self.member_rewards(ends_BI).mean())
+
+    def keep_zero(self) -> None:
+        """Take the zero that was learned, in place of a floor. Where judgements choose among clips
+        of different lengths it is: every step adds to the sum that decides, so that by another zero
+        clips may be ordered the other way."""
+        self.floor = -float((self.mean_E / self.deviation_E).mean())
+
+    def orders(self, judged: JudgedClips) -> tuple[int, int]:
+        """(of the pairs that these judgements order how many it orders alike, by its sums above its
+        zero; how many there are)."""
+        pairs = judged.ordered(np.ones(len(judged), dtype=bool))
+        if not pairs:
+            return 0, 0
+        sum_C = (self.rewards(judged.clips_CLI) * judged.there_CL).sum(1)
+        better_P, worse_P = judged.of_options(sum_C)[np.array(pairs).T]
+        return int((better_P > worse_P).sum()), len(pairs)
 
     def arrays(self) -> dict[str, Array]:
         """What scores: the members and all scales."""

@@ -101,6 +101,10 @@ class EnvironmentBatch(Protocol):
         """Continue from `memory()`."""
 
 
+FINITE = "act by finite numbers"
+"""What to do where an action is none."""
+
+
 def check_finite(
     name: str,
     what: str,

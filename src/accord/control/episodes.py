@@ -134,7 +134,9 @@ class Episode:
 
 def windows(episode: Episode, steps: int) -> list[Clip]:
     """Clips of `steps` that follow each other in an episode, its last steps among them. Raises
-    DataError for an episode that is shorter."""
+    DataError for an episode that is shorter, and for clips of no steps."""
+    if steps < 1:
+        raise DataError(f"clips of {steps} steps", "use clips of 1 or more")
     if episode.steps < steps:
         raise DataError(
             f"episode {episode.id} has {episode.steps} steps, a clip {steps}",

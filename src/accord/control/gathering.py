@@ -39,7 +39,11 @@ def followed(
 ) -> dict[str, list[Clip]]:
     """`count` whole episodes of each policy, from the same starts, kept in a store as `gathered`
     keeps them. most: steps of each environment. Raises DataError where some do not end in that
-    time: the others would be the short ones."""
+    time: the others would be the short ones; and for no policy, or no episode."""
+    if not policies or count < 1:
+        raise DataError(
+            f"{count} episodes of each of {len(policies)} policies", "name 1 or more of each"
+        )
     made = {}
     for name, act in policies.items():
         recorded = record(environments, act, count, seed, most)
@@ -95,9 +99,12 @@ def true_of(
 
 
 def labelled(labels: Mapping[Clip, Collection[str]]) -> dict[str, list[Clip]]:
-    """The clips that each label was given to, by the labels of each clip."""
+    """The clips that each label was given to, by the labels of each clip. Raises DataError for a
+    text in place of labels."""
     found: dict[str, list[Clip]] = {}
     for clip, names in labels.items():
+        if isinstance(names, str):
+            raise DataError(f"{names!r} is a text, not labels", f"write {{{names!r}}}")
         for name in sorted({*names}):
             found.setdefault(name, []).append(clip)
     return dict(sorted(found.items()))
@@ -112,8 +119,10 @@ def ending_in(
 ) -> dict[str, list[Clip]]:
     """The clips that end in each of the states: in the one that is nearest to the last observation,
     if it is no further than `within`. states: observations [O]; apart: the distance, without one
-    the square root of summed squares. Raises DataError for a state of another size, and for one
-    that no clip ends in."""
+    the square root of summed squares. Raises DataError for a state of another size, for one that no
+    clip ends in, and for a `within` below 0."""
+    if not within >= 0:
+        raise DataError(f"within {within:g} of a state", "name a distance of 0 or more")
     distance = apart or (lambda one_O, other_O: float(np.linalg.norm(one_O - other_O)))
     found: dict[str, list[Clip]] = {name: [] for name in states}
     nearest = dict.fromkeys(states, math.inf)

@@ -8,7 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from accord.control.environments import ActionForm, EnvironmentBatch, Stepped, check_finite
+from accord.control.environments import (
+    FINITE,
+    ActionForm,
+    EnvironmentBatch,
+    Stepped,
+    check_finite,
+)
 from accord.control.extra import needed
 from accord.control.hanging import HangsError, TimeLimit, hangs
 from accord.control.poses import FRAME_SECONDS, PIXELS, Frame, small
@@ -89,6 +95,7 @@ class GymBatch:
     def step(self, action_NA: Array) -> Stepped:
         reward_N = np.zeros(self.count)
         ended = np.zeros((2, self.count), dtype=bool)
+        check_finite(self.name, "the action", action_NA, fix=FINITE)
         bounded_NA, before_NO = self.actions.bounded(action_NA), self._seen_NO.copy()
         for row, environment in enumerate(self._environments):
             if self._over_N[row]:

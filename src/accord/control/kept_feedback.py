@@ -33,8 +33,11 @@ class KeptFeedback:
         self.folder = folder
 
     def check(self, original: Episode) -> None:
-        """Raise DataError where another episode of this id is there."""
-        EpisodeStore(self.folder).missing([original])
+        """Raise DataError where another episode of this id is there, or any of another
+        environment."""
+        kept = EpisodeStore(self.folder)
+        self._check_environment(kept, [original])
+        kept.missing([original])
 
     def free_name(self, stem: str) -> str:
         """An id that no episode has yet: the stem and a number."""
@@ -46,9 +49,11 @@ class KeptFeedback:
     def keep(self, episodes: Sequence[Episode], found: Feedback, fix: str) -> bool:
         """The episodes, then what is said of them; whether all were there without it, as a kill
         between the two leaves them, which is completed so. Raises DataError, with this `fix`, where
-        it is there already, or another episode of a name."""
+        it is there already, or another episode of a name; and for episodes of another environment
+        than those there, since no reward would learn from them together."""
         with self._alone():
             kept, log = EpisodeStore(self.folder), AppendLog(self.folder / FEEDBACK)
+            self._check_environment(kept, episodes)
             missing = kept.missing(episodes, fix)
             if any(row["id"] == found.id for row in log.rows):
                 what = found.meta["grounds"].replace("_", " ")
@@ -56,6 +61,15 @@ class KeptFeedback:
             kept.append(missing)
             log.append([found.model_dump(mode="json")])
             return not missing
+
+    def _check_environment(self, kept: EpisodeStore, episodes: Sequence[Episode]) -> None:
+        there = [kept.episode(name) for name in kept.ids[:1]]
+        names = list(dict.fromkeys(one.environment for one in (*there, *episodes)))
+        if len(names) > 1:
+            raise DataError(
+                f"{self.folder} is to hold episodes of {names[0]} and of {names[1]}",
+                "keep those of each environment in a folder of their own",
+            )
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

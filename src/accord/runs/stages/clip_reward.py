@@ -100,9 +100,15 @@ class RewardOfClips(Stage):
         reward, judged = read.reward, read.judged
         judged.tell_uneven(context.say)
         with one_thread():
+            reward.begin_unsure(judged)
             told = reward.learn(judged, config.updates)
-            reward.settle(judged.ends_BI)
+            if judged.uneven and not config.absorb:
+                reward.keep_zero()
+            else:
+                reward.settle(judged.ends_BI)
+            right, pairs = reward.orders(judged)
             values: dict[str, Value] = {"judgements": len(judged), **told}
+            values |= {"pairs": pairs, "pairs_right": right}
             values["left_out"] = sum(read.left.values())
             values |= leave_card(context, reward, judged)
         head = saved_head(
@@ -110,15 +116,27 @@ class RewardOfClips(Stage):
         )
         save_arrays(context.folder / REWARD, reward.arrays(), head)
         made = {"reward": context.folder / REWARD, "card": context.folder / REWARD_CARD}
-        right = values.get("heldout_accuracy")
+        held_out = values.get("heldout_accuracy")
         known = (
             "too few are held out to say how well"
-            if right is None
-            else f"{right:.1%} of {values['card_pairs']:,} pairs held out are ordered as judged"
+            if held_out is None
+            else f"{held_out:.1%} of {values['card_pairs']:,} pairs held out are ordered as judged"
         )
+        learned = _learned(right, pairs)
+        context.say(learned)
         return StageResult(
-            f"{read.told}; {known}", values, {name: at for name, at in made.items() if at.exists()}
+            f"{read.told}; {learned}; {known}",
+            values,
+            {name: at for name, at in made.items() if at.exists()},
         )
+
+
+def _learned(right: int, pairs: int) -> str:
+    """How much of what was judged the reward says again, in words."""
+    if not pairs:
+        return "nothing judged orders two clips"
+    poor = " (it did NOT learn what was judged: use more updates)" if 2 * right <= pairs else ""
+    return f"of {counted(pairs, 'judged pair')} the reward orders {right:,} as judged{poor}"
 
 
 @dataclass(frozen=True)
