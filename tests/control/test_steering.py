@@ -522,6 +522,12 @@ def test_a_person_drives_by_keyboard(page: tuple[Any, Steering], tmp_path: Path)
     expect(opened.locator("#kept li")).to_have_count(1)
     assert opened.locator("#keep").is_disabled()
     press(" ", "15 steps,")  # the focus is no longer on the button
+    keys.press("Enter")
+    expect(opened.locator("#kept li")).to_have_count(2)
+    expect(opened.locator("#keep")).to_be_disabled()
+    keys.press("Enter")  # it is kept once
+    expect(opened.locator("#kept li")).to_have_count(2)
+    assert len(steering.kept) == 2
     opened.on("dialog", lambda dialog: dialog.accept())
     opened.get_by_role("button", name="Leave it").click()
     expect(opened.get_by_role("button", name="Take over here")).to_be_visible()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,14 +20,14 @@ from accord.cli.main import main
 from accord.control import mujoco_batch
 from accord.control.clip_reward import ClipReward, ClipRewardSettings
 from accord.control.episodes import Episode, EpisodeStore
-from accord.control.kept_feedback import KeptFeedback
+from accord.control.kept_feedback import FEEDBACK, KeptFeedback
 from accord.control.making import make
 from accord.control.reading_clips import judged_clips
 from accord.control.recording import record, replay
 from accord.control.rollouts import at_random
 from accord.control.taking_over import Continuation, correction, take_over, these
 from accord.errors import DataError, RunError
-from accord.feedback.records import parse_line
+from accord.feedback.records import dump_line, parse_line
 from accord.files import AppendLog
 
 BATCH = make("accord:Hopper", 1, 30)
@@ -222,3 +223,13 @@ def test_a_folder_holds_episodes_of_one_environment(tmp_path: Path) -> None:
         with pytest.raises(DataError, match="of accord:Hopper and of accord:HalfCheetah"):
             refused()
     assert EpisodeStore(tmp_path).ids == [EPISODE.id, "taken"]
+
+
+@pytest.mark.parametrize("end", ["", "\n", '\n{"id": "ha'])
+def test_a_line_written_by_hand_is_kept_and_half_a_line_is_not(tmp_path: Path, end: str) -> None:
+    first, second = (take_over(EPISODE, 3, at_random(BATCH.actions), n, f"{n}") for n in (1, 2))
+    by_hand = dump_line(correction("q", EPISODE, first, "ann"))
+    (tmp_path / FEEDBACK).write_text(by_hand + end)
+    KeptFeedback(tmp_path).keep([EPISODE, second], correction("q", EPISODE, second, "bob"), "mend")
+    rows = [json.loads(line) for line in (tmp_path / FEEDBACK).read_text().splitlines()]
+    assert [row["annotator"] for row in rows] == ["ann", "bob"]

@@ -28,6 +28,7 @@ from accord.cli.local_page import OWN_NAMES, address_of, listen_here, serve_here
 from accord.cli.steer_state import SteeringPage, Values, headline
 from accord.control.steering import Hand, Rest, Steering
 from accord.errors import AccordError
+from accord.feedback.words import counted
 from accord.studio.bodies import Body, mistakes
 from accord.studio.people.accounts import token as new_token
 from accord.studio.web.context import static_folders
@@ -202,6 +203,7 @@ def serve_steering(
         if open_browser:
             threading.Thread(target=_open, args=(address,), daemon=True).start()
         serve_here(steer_app(steering, token), listening)
+    say(f"{counted(len(steering.kept), 'correction')} kept in {steering.corrections.folder}")
 
 
 def _open(address: str) -> None:

@@ -5,9 +5,10 @@ Only ever added to: what is kept there is not lost by a kill, nor by two who kee
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from accord.control.episodes import Episode, EpisodeStore
@@ -52,6 +53,7 @@ class KeptFeedback:
         it is there already, or another episode of a name; and for episodes of another environment
         than those there, since no reward would learn from them together."""
         with self._alone():
+            _end_last_line(self.folder / FEEDBACK)
             kept, log = EpisodeStore(self.folder), AppendLog(self.folder / FEEDBACK)
             self._check_environment(kept, episodes)
             missing = kept.missing(episodes, fix)
@@ -82,3 +84,13 @@ class KeptFeedback:
             yield
         finally:
             os.close(handle)
+
+
+def _end_last_line(path: Path) -> None:
+    """What is written by hand may end without a line break, and a log takes that for half a row; a
+    whole one is no half, since what is kept here is added row by row."""
+    last = path.read_bytes().rpartition(b"\n")[2] if path.is_file() else b""
+    with suppress(ValueError):
+        if isinstance(json.loads(last), dict):
+            with path.open("ab") as handle:
+                handle.write(b"\n")

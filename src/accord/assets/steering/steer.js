@@ -170,6 +170,7 @@ function back(to) {
 }
 
 function keep() {
+  if (at("keep").disabled) return;
   pause();
   ask("keep", () => ({ driven: now.drive.driven }), ({ kept }) => {
     unkept = false;
@@ -226,12 +227,12 @@ function listen() {
   });
   addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || inField(event.target)) return;
-    if (event.key === " " && event.target.matches("button, a, [type=radio]")) return;
+    if ([" ", "Enter"].includes(event.key) && event.target.matches("button, a, [type=radio]")) return;
     const keys = now.drive || taking ? {
-      v: () => watch(), p: run, " ": () => drive(1), ".": () => drive(1), ",": () => back((driven) => driven - 1), Backspace: () => back((driven) => driven - (event.shiftKey ? 10 : 1)),
+      v: () => watch(), p: run, " ": () => drive(1), ".": () => drive(1), ",": () => back((driven) => driven - 1), Backspace: () => back((driven) => driven - (event.shiftKey ? 10 : 1)), Enter: keep,
     } : { v: () => watch(), x: takeOver, ",": () => { pause(); look(step - 1); }, ".": () => { pause(); look(step + 1); } };
     const act = keys[event.key];
-    if (act && !(event.repeat && ["v", "p", "x"].includes(event.key))) { event.preventDefault(); act(); } else if (hands.keyDown(event)) event.preventDefault();
+    if (act && !(event.repeat && ["v", "p", "x", "Enter"].includes(event.key))) { event.preventDefault(); act(); } else if (hands.keyDown(event)) event.preventDefault();
   });
   addEventListener("keyup", (event) => hands.keyUp(event));
   addEventListener("blur", () => { hands.releaseAll(); pause(); });
