@@ -130,6 +130,9 @@ def test_an_action_that_is_no_number_is_not_taken_for_zero(name: str, value: flo
     action_NA[3, -1] = value
     with pytest.raises(RunError, match=rf"the action of {name} is {value} \(environment 3"):
         ours.step(action_NA)
+    for wrong in (np.zeros((4, ours.actions.numbers + 1)), np.zeros(4), np.zeros((1, 1))):
+        with pytest.raises(RunError, match=rf"actions of shape .* in {name}, which takes \(4, "):
+            ours.step(wrong)
 
 
 def test_the_backflips_integrator_goes_where_the_files_own_goes() -> None:

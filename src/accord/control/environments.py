@@ -101,8 +101,16 @@ class EnvironmentBatch(Protocol):
         """Continue from `memory()`."""
 
 
-FINITE = "act by finite numbers"
-"""What to do where an action is none."""
+def check_actions(name: str, form: ActionForm, count: int, action_NA: Array) -> None:
+    """Raise RunError for actions of another shape than `count` environments take, and for numbers
+    that are not finite: MuJoCo would take all of them for 0."""
+    shape = np.shape(action_NA)
+    if shape != (count, form.numbers):
+        raise RunError(
+            f"actions of shape {shape} in {name}, which takes {(count, form.numbers)}",
+            "give each environment the numbers of one action",
+        )
+    check_finite(name, "the action", action_NA, fix="act by finite numbers")
 
 
 def check_finite(

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from accord.control.environments import (
-    FINITE,
     ActionForm,
     EnvironmentBatch,
     Stepped,
+    check_actions,
     check_finite,
 )
 from accord.control.extra import needed
@@ -95,7 +95,7 @@ class GymBatch:
     def step(self, action_NA: Array) -> Stepped:
         reward_N = np.zeros(self.count)
         ended = np.zeros((2, self.count), dtype=bool)
-        check_finite(self.name, "the action", action_NA, fix=FINITE)
+        check_actions(self.name, self.actions, self.count, action_NA)
         bounded_NA, before_NO = self.actions.bounded(action_NA), self._seen_NO.copy()
         for row, environment in enumerate(self._environments):
             if self._over_N[row]:

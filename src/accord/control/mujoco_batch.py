@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from accord.control.environments import FINITE, ActionForm, Stepped, check_finite
+from accord.control.environments import ActionForm, Stepped, check_actions, check_finite
 from accord.control.extra import needed
 from accord.control.mujoco_tasks import TASKS, Moment, Task
 from accord.control.planar import PlanarBody
@@ -129,8 +129,7 @@ class MujocoBatch:
     def step(self, action_NA: Array) -> Stepped:
         before = self.moment(self._state_NS.copy())
         skip = self.task.frame_skip
-        # MuJoCo would take all of them for 0
-        check_finite(self.name, "the action", action_NA, fix=FINITE)
+        check_actions(self.name, self.actions, self.count, action_NA)
         control = np.repeat(self.actions.bounded(action_NA)[:, None], skip, axis=1)
         states, _ = self._rollout.rollout(self.model, self._data, self._state_NS, control)
         self._state_NS = np.ascontiguousarray(states[:, -1])
