@@ -17,6 +17,11 @@ def _says(context: click.Context, parameter: click.Parameter, given: str) -> str
     return given
 
 
+_of_two_clips = click.option(
+    "--question", callback=_says, default="Which of the two clips is better?", show_default=True
+)
+
+
 @click.group()
 def control() -> None:
     """Episodes of agents that act: record them, go through them again, look at them, compare
@@ -114,9 +119,7 @@ def control_render(store: Path, out: Path, clips: tuple[str, ...], most: int) ->
 @click.option(
     "--annotator", required=True, callback=_says, help="Who prefers what follows to what was done."
 )
-@click.option(
-    "--question", callback=_says, default="Which of the two clips is better?", show_default=True
-)
+@_of_two_clips
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
 @guarded
 def control_take_over(
@@ -160,9 +163,7 @@ def control_take_over(
     callback=_says,
     help="Who drives, and prefers it to what was done.",
 )
-@click.option(
-    "--question", callback=_says, default="Which of the two clips is better?", show_default=True
-)
+@_of_two_clips
 @click.option(
     "--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the policy's noise."
 )

@@ -5,6 +5,7 @@ Suffixes: N environments, O numbers of an observation, A of an action, S of a ph
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -117,12 +118,12 @@ def check_finite(
     name: str,
     what: str,
     values: Array,
-    most: float = np.inf,
+    most: float = sys.float_info.max,
     fix: str = "mend the environment; nothing judged so far is lost",
 ) -> None:
     """Raise RunError where an environment observes, pays or is told what is not a finite number, or
     is further from 0 than `most`."""
-    broken = ~(np.isfinite(values) & (np.abs(values) <= most))
+    broken = ~(np.abs(values) <= most)
     if broken.any():
         place = np.argwhere(broken)[0].tolist()
         raise RunError(

@@ -54,16 +54,12 @@ def followed(
                 "make the environments with a limit",
             )
         made[name] = recorded.episodes
-    named = renamed(made)
-    keep(named, into)
-    return whole(named)
+    return keep(made, into)
 
 
 def gathered(stores: Mapping[str, EpisodeStore], into: EpisodeStore) -> dict[str, list[Clip]]:
     """All episodes of each store, kept in one, as whole clips there. Raises as `keep` does."""
-    named = renamed({name: [one.episode(i) for i in one.ids] for name, one in stores.items()})
-    keep(named, into)
-    return whole(named)
+    return keep({name: [one.episode(i) for i in one.ids] for name, one in stores.items()}, into)
 
 
 def renamed(episodes: Mapping[str, Sequence[Episode]]) -> dict[str, list[Episode]]:
@@ -82,10 +78,12 @@ def whole(episodes: Mapping[str, Sequence[Episode]]) -> dict[str, list[Clip]]:
     }
 
 
-def keep(episodes: Mapping[str, Sequence[Episode]], into: EpisodeStore) -> None:
-    """Add the episodes that are not there yet. Raises DataError, and adds none, for another episode
-    of a name that is there."""
-    into.append(into.missing([one for some in episodes.values() for one in some]))
+def keep(episodes: Mapping[str, Sequence[Episode]], into: EpisodeStore) -> dict[str, list[Clip]]:
+    """Add the episodes that are not there yet, `renamed`; each is a clip there. Raises DataError,
+    and adds none, for another episode of a name that is there."""
+    named = renamed(episodes)
+    into.append(into.missing([one for some in named.values() for one in some]))
+    return whole(named)
 
 
 def true_of(
